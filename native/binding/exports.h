@@ -1,0 +1,14 @@
+// One function per binding file, each adding its exports.
+#pragma once
+#include <napi.h>
+
+#include "ops/backend.h"
+
+namespace pk {
+
+Backend& cpu_backend();  // the process's CPU backend
+void export_info(Napi::Env env, Napi::Object exports);
+void export_kernels(Napi::Env env, Napi::Object exports);
+void export_model(Napi::Env env, Napi::Object exports);
+
+}  // namespace pk

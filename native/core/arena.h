@@ -1,0 +1,33 @@
+// Arena: one allocation per kind of memory, from which named views are cut; freed as a whole by its owner.
+#pragma once
+#include <cstdint>
+
+#include "core/memory.h"
+#include "core/tensor.h"
+
+namespace pk {
+
+class Arena {
+ public:
+  Arena() = default;
+  explicit Arena(Memory& memory) : memory_(&memory) {}
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // Two passes: with no memory yet, take() only counts; after allocate() it hands out views.
+  void reset();
+  void allocate();
+  Tensor take(DType dtype, int64_t rows, int64_t cols);
+  void release();
+  int64_t bytes() const { return capacity_; }
+  void* data() const { return data_; }
+
+ private:
+  Memory* memory_ = nullptr;
+  char* data_ = nullptr;
+  int64_t used_ = 0;
+  int64_t capacity_ = 0;
+};
+
+}  // namespace pk

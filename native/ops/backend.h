@@ -1,0 +1,150 @@
+// Backend: the contract between the model, the reward kernels and a device. Every op once; native/cpu/<op>.cpp is the
+// specification, native/cuda/<op>.cu (when it comes) does the same. All pointers and Tensors are in the backend's memory.
+//
+// Shape letters, here and everywhere: B sequences, N packed tokens, T positions in a sequence, C hidden size,
+// F feed-forward size, V vocabulary, L layers, NH query heads, NKV key/value heads, HD head size, P prompts,
+// G samples per prompt. Batches are packed: row i is [offsets[i], offsets[i+1]). "D" is NH*HD, "QKV" is (NH + 2*NKV)*HD.
+//
+// Argument order: outputs, inputs, weights, saved statistics, sizes. "T" beside a tensor means the activation type
+// (float32 or bfloat16). "accumulates" means the output is added to; otherwise it is overwritten.
+// Ops are deterministic: the same call gives the same bits, and no result depends on the number of threads by more than
+// rounding. Ops do not check shapes (callers do); they throw pk::Error only for resources.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/memory.h"
+#include "core/tensor.h"
+
+namespace pk {
+
+// How attention, RoPE and the caches see a layer.
+struct HeadShape {
+  int64_t heads;      // NH
+  int64_t kv_heads;   // NKV
+  int64_t head_size;  // HD
+  int64_t q_size() const { return heads * head_size; }
+  int64_t kv_size() const { return kv_heads * head_size; }
+  int64_t qkv_size() const { return q_size() + 2 * kv_size(); }
+};
+
+struct AdamWSettings {
+  float lr, beta1, beta2, eps, weight_decay;
+  int64_t step;        // 1 for the first update (bias correction)
+  float grad_scale;    // gradients are multiplied by this first (clipping)
+};
+
+struct SampleSettings {
+  float temperature;   // 0 means greedy
+  float top_p;         // 1 means off
+  int32_t top_k;       // 0 means off
+  uint64_t seed;
+};
+
+enum class Aggregate : int32_t { token_mean = 0, sequence_mean = 1, sequence_sum_mean = 2 };
+enum class Baseline : int32_t { leave_one_out = 0, released = 1 };
+
+struct AdvantageSettings {
+  float gamma_process, gamma_outcome, process_coef, outcome_coef;
+  Baseline baseline;
+  bool normalize_process_batch;  // divide process rewards by max |reverse cumulative sum| over the batch, + 1e-6
+  bool whiten;                   // over all tokens, unbiased variance, 1e-8
+};
+
+struct PpoSettings {
+  float clip_low, clip_high;
+  Aggregate aggregate;
+  float dual_clip;     // 0 means off
+  float entropy_coef;  // loss term - entropy_coef * entropy
+  float kl_coef;       // loss term + kl_coef * k3(ref, new)
+  double normalizer;   // divisor of the token or row sum; <= 0: the number of tokens or rows of this call
+};
+
+struct PpoResult {
+  double loss, clip_fraction, approx_kl, ratio_max, kl, entropy;
+};
+
+struct PrmResult {
+  double loss, accuracy;
+};
+
+class Backend : public Memory {
+ public:
+  virtual std::string name() const = 0;
+
+  // --- linear algebra -----------------------------------------------------------------------------------------------
+  // out[M,N] (+)= op(a) @ op(b) (+ bias[N] on every row). op transposes when asked. Types: a and b alike; out f32 or T.
+  virtual void matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const float* bias, bool accumulate) = 0;
+  virtual void cast(Tensor out, Tensor in) = 0;                                          // f32 -> bf16 or back, same size
+  virtual void column_sum(float* out /*[cols], accumulates*/, Tensor in /*[N,cols] T*/) = 0;  // bias gradients
+
+  // --- layers (native/cpu/{embedding,rmsnorm,rope,attention,swiglu}.cpp) ------------------------------------------
+  virtual void embedding_forward(Tensor out /*[N,C] f32*/, const int32_t* tokens /*[N]*/, const float* weight /*[V,C]*/) = 0;
+  virtual void embedding_backward(float* d_weight /*[V,C], accumulates*/, Tensor d_out /*[N,C] f32*/, const int32_t* tokens /*[N]*/, int64_t vocab) = 0;
+  // x_out = x_in (+ delta when not null); normed = x_out * rstd * weight. x_out may be x_in.
+  virtual void rmsnorm_forward(Tensor normed /*[N,C] T*/, float* rstd /*[N]*/, Tensor x_out /*[N,C] f32*/, Tensor x_in /*[N,C] f32*/,
+                               Tensor delta /*[N,C] T or no data*/, const float* weight /*[C]*/, float eps) = 0;
+  // d_x accumulates (the residual path is already in it); d_weight accumulates. d_x_cast, when it has data, receives the new d_x.
+  virtual void rmsnorm_backward(Tensor d_x /*[N,C] f32*/, Tensor d_x_cast /*[N,C] T*/, float* d_weight /*[C]*/, Tensor d_normed /*[N,C] T*/,
+                                Tensor x /*[N,C] f32*/, const float* weight /*[C]*/, const float* rstd /*[N]*/) = 0;
+  // Rotates q and k of qkv in place; position of a token is its index in its row (+ start[row] when given). inverse: the backward.
+  virtual void rope(Tensor qkv /*[N,QKV] T*/, const int32_t* positions /*[N]*/, const float* inv_freq /*[HD/2]*/, HeadShape shape, bool inverse) = 0;
+  // Causal, grouped-query, within each row of the packed batch.
+  virtual void attention_forward(Tensor out /*[N,D] T*/, float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/, const int32_t* offsets /*[B+1]*/, int64_t rows, HeadShape shape) = 0;
+  virtual void attention_backward(Tensor d_qkv /*[N,QKV] T*/, Tensor d_out /*[N,D] T*/, Tensor out /*[N,D] T*/, const float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/,
+                                  const int32_t* offsets /*[B+1]*/, int64_t rows, HeadShape shape) = 0;
+  // gate_up holds gate in the first F columns and up in the last F.
+  virtual void swiglu_forward(Tensor out /*[N,F] T*/, Tensor gate_up /*[N,2F] T*/) = 0;
+  virtual void swiglu_backward(Tensor d_gate_up /*[N,2F] T, may be gate_up*/, Tensor out_again /*[N,F] T or no data: recomputed swiglu_forward*/, Tensor d_out /*[N,F] T*/, Tensor gate_up /*[N,2F] T*/) = 0;
+  virtual void gather_rows(Tensor out /*[R,C] T*/, Tensor in /*[N,C] T*/, const int32_t* rows /*[R]*/) = 0;
+  virtual void scatter_rows(Tensor out /*[N,C] T, zeroed first*/, Tensor in /*[R,C] T*/, const int32_t* rows /*[R], distinct*/) = 0;
+
+  // --- token log-probabilities (token_logprobs.cpp, linear_logprobs.cpp) --------------------------------------------
+  // logprobs[i] = log softmax(logits[i] / temperature)[targets[i]]; entropy in nats. logits may have a row stride >= V.
+  virtual void token_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/,
+                                      int64_t n, int64_t vocab, int64_t stride, float temperature) = 0;
+  virtual void token_logprobs_backward(float* d_logits /*[N,V]*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/, const float* d_logprobs /*[N]*/,
+                                       const float* d_entropy /*[N] or null*/, int64_t n, int64_t vocab, int64_t stride, float temperature) = 0;
+  // The same on logits = hidden @ weight^T, which are never held: at most 64 MiB of scratch. lse [N] (of logits/temperature) is saved for the backward.
+  virtual void linear_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, float* lse /*[N]*/, Tensor hidden /*[N,C] T*/, Tensor weight /*[V,C] T*/,
+                                       const int32_t* targets /*[N]*/, float temperature) = 0;
+  // d_hidden is overwritten (T or f32), d_weight (f32) accumulates. entropy [N] is needed only with d_entropy.
+  virtual void linear_logprobs_backward(Tensor d_hidden /*[N,C]*/, Tensor d_weight /*[V,C] f32*/, Tensor hidden /*[N,C] T*/, Tensor weight /*[V,C] T*/, const int32_t* targets /*[N]*/,
+                                        const float* lse /*[N]*/, const float* entropy /*[N] or null*/, const float* d_logprobs /*[N]*/, const float* d_entropy /*[N] or null*/,
+                                        float temperature) = 0;
+
+  // --- rewards, advantages, losses (implicit_rewards.cpp, prime_advantages.cpp, ppo_clip_loss.cpp, prm_loss.cpp) ---
+  // Log-prob Tensors are [N,1], float32 or float64. Sums run in float64.
+  virtual void implicit_rewards(float* rewards /*[N]*/, float* q /*[N]*/, float* scores /*[B]*/, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets /*[B+1]*/, int64_t rows, double beta) = 0;
+  virtual void step_rewards(float* cumulative /*[S]*/, float* per_step /*[S]*/, const float* q /*[N]*/, const int32_t* offsets /*[B+1]*/, const int32_t* step_ends /*[S]*/,
+                            const int32_t* step_offsets /*[B+1]*/, int64_t rows) = 0;
+  virtual void prime_advantages(float* advantages /*[N]*/, float* returns /*[N]*/, const float* process_rewards /*[N] or null*/, const float* outcome_rewards /*[B] or null*/,
+                                const int32_t* offsets /*[B+1]*/, int64_t rows, const int32_t* group_offsets /*[P+1]*/, int64_t groups, const AdvantageSettings& settings) = 0;
+  // d_entropy receives the gradient of the entropy term when entropy is given.
+  virtual PpoResult ppo_clip_loss(float* d_logprobs /*[N]*/, float* d_entropy /*[N] or null*/, Tensor logprobs, Tensor old_logprobs, const float* advantages /*[N]*/, const float* entropy /*[N] or null*/,
+                                  Tensor ref_logprobs /*or no data*/, const int32_t* offsets /*[B+1]*/, int64_t rows, const PpoSettings& settings) = 0;
+  virtual PrmResult prm_cross_entropy_loss(float* d_logprobs /*[N]*/, float* probabilities /*[B]*/, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets /*[B+1]*/, int64_t rows,
+                                           const float* labels /*[B]*/, double beta, double normalizer /*<= 0: B*/) = 0;
+  virtual PrmResult prm_dpo_loss(float* d_logprobs /*[N]*/, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets /*[B+1]*/, int64_t rows, const float* labels /*[B]*/,
+                                 const int32_t* group_offsets /*[P+1]*/, int64_t groups, const float* group_scores /*[B] or null*/, double beta) = 0;
+
+  // --- optimizer (optimizer.cpp) ------------------------------------------------------------------------------------
+  virtual double squared_norm(const float* values, int64_t n) = 0;  // float64 sum, non-finite values propagate
+  // decay[i] of a parameter: weight decay applies where mask says so; callers pass one call per contiguous run.
+  virtual void adamw(float* params, bf16* params_cast /*or null*/, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) = 0;
+
+  // --- decoding (decode_attention.cpp, sample.cpp) ------------------------------------------------------------------
+  // One layer's cache: slots x NKV x (HD x capacity keys, transposed) and slots x NKV x (capacity x HD values), type T.
+  // Appends k and v of qkv (rotated) at lengths[slot], then attends over lengths[slot] + 1 entries.
+  virtual void decode_attention(Tensor out /*[M,D] T*/, Tensor keys, Tensor values, Tensor qkv /*[M,QKV] T*/, const int32_t* slots /*[M]*/, const int32_t* lengths /*[M]*/, int64_t capacity, HeadShape shape) = 0;
+  // Copies k and v of a packed prefill row into `copies` slots, at positions 0..length-1.
+  virtual void cache_fill(Tensor keys, Tensor values, Tensor qkv /*[length,QKV] T*/, const int32_t* slots /*[copies]*/, int64_t copies, int64_t capacity, HeadShape shape) = 0;
+  // logprobs are those of the full distribution at `temperature` (at 1 when greedy), whatever top-p and top-k cut off.
+  virtual void sample(int32_t* tokens /*[M]*/, float* logprobs /*[M]*/, const float* logits /*[M,V]*/, const uint64_t* sequence_ids /*[M]*/, const int32_t* positions /*[M]*/, int64_t m, int64_t vocab,
+                      const SampleSettings& settings) = 0;
+};
+
+std::unique_ptr<Backend> make_cpu_backend();
+
+}  // namespace pk
