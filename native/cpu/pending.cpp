@@ -6,7 +6,6 @@ namespace pk {
 
 [[noreturn]] static void pending(const char* op) { throw Error("ERR_PENDING", std::string("The op ") + op + " is not written yet."); }
 
-void CpuBackend::matmul(Tensor, Tensor, bool, Tensor, bool, const float*, bool) { pending("matmul"); }
 void CpuBackend::cast(Tensor, Tensor) { pending("cast"); }
 void CpuBackend::column_sum(float*, Tensor) { pending("column_sum"); }
 void CpuBackend::embedding_forward(Tensor, const int32_t*, const float*) { pending("embedding_forward"); }
