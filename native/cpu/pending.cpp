@@ -6,8 +6,6 @@ namespace pk {
 
 [[noreturn]] static void pending(const char* op) { throw Error("ERR_PENDING", std::string("The op ") + op + " is not written yet."); }
 
-void CpuBackend::attention_forward(Tensor, float*, Tensor, const int32_t*, int64_t, HeadShape) { pending("attention_forward"); }
-void CpuBackend::attention_backward(Tensor, Tensor, Tensor, const float*, Tensor, const int32_t*, int64_t, HeadShape) { pending("attention_backward"); }
 void CpuBackend::token_logprobs_forward(float*, float*, const float*, const int32_t*, int64_t, int64_t, int64_t, float) { pending("token_logprobs_forward"); }
 void CpuBackend::token_logprobs_backward(float*, const float*, const int32_t*, const float*, const float*, int64_t, int64_t, int64_t, float) { pending("token_logprobs_backward"); }
 void CpuBackend::linear_logprobs_forward(float*, float*, float*, Tensor, Tensor, const int32_t*, float) { pending("linear_logprobs_forward"); }
@@ -18,8 +16,5 @@ void CpuBackend::prime_advantages(float*, float*, const float*, const float*, co
 PpoResult CpuBackend::ppo_clip_loss(float*, float*, Tensor, Tensor, const float*, const float*, Tensor, const int32_t*, int64_t, const PpoSettings&) { pending("ppo_clip_loss"); }
 PrmResult CpuBackend::prm_cross_entropy_loss(float*, float*, Tensor, Tensor, const int32_t*, int64_t, const float*, double, double) { pending("prm_cross_entropy_loss"); }
 PrmResult CpuBackend::prm_dpo_loss(float*, Tensor, Tensor, const int32_t*, int64_t, const float*, const int32_t*, int64_t, const float*, double) { pending("prm_dpo_loss"); }
-void CpuBackend::decode_attention(Tensor, Tensor, Tensor, Tensor, const int32_t*, const int32_t*, int64_t, HeadShape) { pending("decode_attention"); }
-void CpuBackend::cache_fill(Tensor, Tensor, Tensor, const int32_t*, int64_t, int64_t, HeadShape) { pending("cache_fill"); }
-void CpuBackend::sample(int32_t*, float*, const float*, const uint64_t*, const int32_t*, int64_t, int64_t, const SampleSettings&) { pending("sample"); }
 
 }  // namespace pk

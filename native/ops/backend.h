@@ -89,7 +89,7 @@ class Backend : public Memory {
   virtual void rmsnorm_backward(Tensor d_x /*[N,C] f32*/, Tensor d_x_cast /*[N,C] T*/, float* d_weight /*[C]*/, Tensor d_normed /*[N,C] T*/,
                                 Tensor x /*[N,C] f32*/, const float* weight /*[C]*/, const float* rstd /*[N]*/) = 0;
   // Rotates q and k of qkv in place by each token's position (its index in its sequence). inverse: the backward.
-  virtual void rope(Tensor qkv /*[N,QKV] T*/, const int32_t* positions /*[N]*/, const float* inv_freq /*[HD/2]*/, HeadShape shape, bool inverse) = 0;
+  virtual void rope(Tensor qkv /*[N,QKV] T*/, const int32_t* positions /*[N]*/, const float* table /*[positions, HD]: HD/2 cosines, then HD/2 sines*/, HeadShape shape, bool inverse) = 0;
   // Causal, grouped-query, within each row of the packed batch.
   virtual void attention_forward(Tensor out /*[N,D] T*/, float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/, const int32_t* offsets /*[B+1]*/, int64_t rows, HeadShape shape) = 0;
   virtual void attention_backward(Tensor d_qkv /*[N,QKV] T*/, Tensor d_out /*[N,D] T*/, Tensor out /*[N,D] T*/, const float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/,
