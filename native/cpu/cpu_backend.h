@@ -21,7 +21,7 @@ class CpuBackend final : public Backend {
   void embedding_backward(float* d_weight, Tensor d_out, const int32_t* tokens, int64_t vocab) override;
   void rmsnorm_forward(Tensor normed, float* rstd, Tensor x_out, Tensor x_in, Tensor delta, const float* weight, float eps) override;
   void rmsnorm_backward(Tensor d_x, Tensor d_x_cast, float* d_weight, Tensor d_normed, Tensor x, const float* weight, const float* rstd) override;
-  void rope(Tensor qkv, const int32_t* positions, const float* inv_freq, HeadShape shape, bool inverse) override;
+  void rope(Tensor qkv, const int32_t* positions, const float* table, HeadShape shape, bool inverse) override;
   void attention_forward(Tensor out, float* lse, Tensor qkv, const int32_t* offsets, int64_t rows, HeadShape shape) override;
   void attention_backward(Tensor d_qkv, Tensor d_out, Tensor out, const float* lse, Tensor qkv, const int32_t* offsets, int64_t rows, HeadShape shape) override;
   void swiglu_forward(Tensor out, Tensor gate_up) override;

@@ -79,7 +79,7 @@ class Backend : public Memory {
   virtual void cast(Tensor out, Tensor in) = 0;                                          // f32 -> bf16 or back, same size
   virtual void column_sum(float* out /*[cols], accumulates*/, Tensor in /*[N,cols] T*/) = 0;  // bias gradients
 
-  // --- layers (native/cpu/{embedding,rmsnorm,rope,attention,swiglu}.cpp) ------------------------------------------
+  // --- layers (native/cpu/{embedding,rmsnorm,rope,attention,elementwise}.cpp) ------------------------------------------
   virtual void embedding_forward(Tensor out /*[N,C] f32*/, const int32_t* tokens /*[N]*/, const float* weight /*[V,C]*/) = 0;
   virtual void embedding_backward(float* d_weight /*[V,C], accumulates*/, Tensor d_out /*[N,C] f32*/, const int32_t* tokens /*[N]*/, int64_t vocab) = 0;
   // x_out = x_in (+ delta when not null); normed = x_out * rstd * weight. x_out may be x_in.
@@ -88,8 +88,8 @@ class Backend : public Memory {
   // d_x accumulates (the residual path is already in it); d_weight accumulates. d_x_cast, when it has data, receives the new d_x.
   virtual void rmsnorm_backward(Tensor d_x /*[N,C] f32*/, Tensor d_x_cast /*[N,C] T*/, float* d_weight /*[C]*/, Tensor d_normed /*[N,C] T*/,
                                 Tensor x /*[N,C] f32*/, const float* weight /*[C]*/, const float* rstd /*[N]*/) = 0;
-  // Rotates q and k of qkv in place; position of a token is its index in its row (+ start[row] when given). inverse: the backward.
-  virtual void rope(Tensor qkv /*[N,QKV] T*/, const int32_t* positions /*[N]*/, const float* inv_freq /*[HD/2]*/, HeadShape shape, bool inverse) = 0;
+  // Rotates q and k of qkv in place by each token's position (its index in its sequence). inverse: the backward.
+  virtual void rope(Tensor qkv /*[N,QKV] T*/, const int32_t* positions /*[N]*/, const float* table /*[positions, HD]: HD/2 cosines, then HD/2 sines*/, HeadShape shape, bool inverse) = 0;
   // Causal, grouped-query, within each row of the packed batch.
   virtual void attention_forward(Tensor out /*[N,D] T*/, float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/, const int32_t* offsets /*[B+1]*/, int64_t rows, HeadShape shape) = 0;
   virtual void attention_backward(Tensor d_qkv /*[N,QKV] T*/, Tensor d_out /*[N,D] T*/, Tensor out /*[N,D] T*/, const float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/,
