@@ -133,11 +133,17 @@ describe("failures are one clear error", () => {
 
   test("a folder that cannot be made", async () => {
     await writeFile(join(root, "file"), "");
-    await expect(RunFolder.create(join(root, "file"), "a", {})).rejects.toMatchObject({ code: "ERR_IO", message: expect.stringMatching(/^Cannot create the run folder .*no folder\.$/) });
+    await expect(RunFolder.create(join(root, "file"), "a", {})).rejects.toMatchObject({
+      code: "ERR_IO",
+      message: expect.stringMatching(/^Cannot create the run folder .*no folder\.$/),
+    });
   });
 
   test("a run that does not exist, or has no readable configuration", async () => {
-    await expect(RunFolder.open(join(root, "b"))).rejects.toMatchObject({ code: "ERR_IO", message: expect.stringMatching(/^Cannot open the run .*does not exist\.$/) });
+    await expect(RunFolder.open(join(root, "b"))).rejects.toMatchObject({
+      code: "ERR_IO",
+      message: expect.stringMatching(/^Cannot open the run .*does not exist\.$/),
+    });
     await mkdir(join(root, "b"));
     await writeFile(join(root, "b", "config.json"), "{");
     await expect(RunFolder.open(join(root, "b"))).rejects.toMatchObject({ code: "ERR_CONFIG" });
@@ -156,7 +162,10 @@ describe("failures are one clear error", () => {
       await writeModel("w")(dir);
       await writeFile("/dev/full", "prm");
     });
-    await expect(failing).rejects.toMatchObject({ code: "ERR_IO", message: expect.stringMatching(/^Cannot save the checkpoint of step 2 .*the disk is full\.$/) });
+    await expect(failing).rejects.toMatchObject({
+      code: "ERR_IO",
+      message: expect.stringMatching(/^Cannot save the checkpoint of step 2 .*the disk is full\.$/),
+    });
     expect(await readdir(join(run.dir, "checkpoints"))).toEqual(["step-000001"]);
     expect((await run.newestCheckpoint())?.dir).toBe(first);
   });
