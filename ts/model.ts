@@ -1,5 +1,14 @@
 // Model: a Qwen2-family language model in native memory: log-probs, gradients, AdamW, generation, HF directories.
-// THE INTERFACE BELOW IS FIXED; the implementation joins with the engine.
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { withSignal } from "./abort.ts";
+import { describe, PrimekitError, rangeError, typeError } from "./errors.ts";
+import { completeConfig, fromHuggingFace, type Qwen2Config, toHuggingFace, toNativeConfig } from "./model_config.ts";
+import { loadOptimizerFile, loadWeightFiles, saveOptimizerFile, saveWeightFile } from "./model_files.ts";
+import { native } from "./native/addon.ts";
+import type { NativeGenerateOptions, NativeModel } from "./native/types.ts";
+
+export type { Qwen2Config } from "./model_config.ts";
 
 /** Packed sequences, prompt + response each. Row i is tokens[offsets[i] .. offsets[i+1]). */
 export interface Batch {
@@ -63,4 +72,232 @@ export interface ModelOptions {
   trainable?: boolean; // default true: gradients and optimizer state on first use
   recompute?: boolean; // recompute activations in the backward pass
   seed?: number | bigint; // of random weights
+}
+
+/**
+ * A Qwen2 language model. Calls are asynchronous and run in order on the process's one compute thread.
+ * Native memory is freed by close() (or `using`), never by the garbage collector alone.
+ */
+export class Model {
+  readonly config: ReturnType<typeof completeConfig>;
+  /** The native object, for tests and tools (gradients, logits); undefined behaviour is impossible, surprises are not. */
+  readonly native: NativeModel;
+  readonly dtype: "float32" | "bfloat16";
+  readonly trainable: boolean;
+  #options: ModelOptions;
+
+  private constructor(config: Qwen2Config, options: ModelOptions) {
+    this.config = completeConfig(config);
+    this.dtype = options.dtype ?? "float32";
+    this.trainable = options.trainable ?? true;
+    this.#options = options;
+    this.native = native().createModel(toNativeConfig(this.config), { dtype: this.dtype, recompute: options.recompute ?? false });
+  }
+
+  /** Loads an HF directory (config.json, safetensors), or makes a model with random weights from a configuration. */
+  static async load(source: string | Qwen2Config, options: ModelOptions = {}): Promise<Model> {
+    if (options.device === "cuda") throw new PrimekitError("ERR_UNSUPPORTED", 'The CUDA backend is not built into this addon: use device "cpu" or "auto".');
+    if (typeof source !== "string") {
+      const model = new Model(source, options);
+      await model.native.initialize(toSeed(options.seed ?? 0, "seed"), model.config.initializerRange);
+      return model;
+    }
+    const file = join(source, "config.json");
+    const model = new Model(fromHuggingFace(await readJson(file), file), options);
+    try {
+      await loadWeightFiles(model.native, source, model.config.tieWordEmbeddings);
+    } catch (error) {
+      model.close();
+      throw error;
+    }
+    return model;
+  }
+
+  /** Number of weights (a tied head counts once). */
+  get numParameters(): number {
+    return this.native.parameters().reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  }
+
+  /** Log-probabilities (nats) of the scored tokens given what precedes them, and the entropy of each prediction; [R] each. */
+  async logprobs(batch: Batch, options: ForwardOptions = {}): Promise<TokenScores> {
+    return this.#forward(batch, options, false);
+  }
+
+  /**
+   * Forward, then `loss` (called once, on the JavaScript thread, with the scores), then backward with what it returns.
+   * Gradients accumulate until step(). An aborted call clears the accumulated gradients.
+   */
+  async forwardBackward(batch: Batch, loss: (scores: TokenScores) => TokenGradients, options: ForwardOptions = {}): Promise<TokenScores> {
+    this.#requireTrainable();
+    const scores = await this.#forward(batch, options, true);
+    const { dLogprobs, dEntropy } = loss(scores);
+    await withSignal(options.signal, (cancel) => this.native.backward(dLogprobs, dEntropy, cancel));
+    return scores;
+  }
+
+  /** One AdamW step on the accumulated gradients, which are zeroed. `skipped`: the gradient norm was not finite and nothing changed. */
+  async step(options: StepOptions): Promise<{ gradNorm: number; skipped: boolean }> {
+    this.#requireTrainable();
+    const { lr, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, gradClip = 1 } = options;
+    for (const [name, value] of Object.entries({ lr, "betas[0]": betas[0], "betas[1]": betas[1], eps, weightDecay, gradClip })) {
+      if (typeof value !== "number") throw typeError(name, "a number", value);
+      if (!(Number.isFinite(value) && value >= 0)) throw rangeError(name, "a finite number of at least 0", value);
+    }
+    return this.native.step(lr, betas[0], betas[1], eps, weightDecay, gradClip);
+  }
+
+  /** Samples `samples` continuations of every prompt; prompt-major order. See GenerateOptions for the random streams. */
+  async generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Promise<Rollout[]> {
+    const { samples = 1, maxNewTokens, signal, onProgress } = options;
+    if (!Number.isInteger(samples) || samples < 1) throw rangeError("samples", "a positive integer", samples);
+    if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw rangeError("maxNewTokens", "a positive integer", maxNewTokens);
+    const { tokens, offsets } = pack(prompts);
+    const first = toSeed(options.firstSequence ?? 0, "firstSequence");
+    const ids = BigUint64Array.from({ length: prompts.length * samples }, (_, i) => BigInt.asUintN(64, first + BigInt(i)));
+    const result = await withSignal(signal, (cancel) => this.native.generate(tokens, offsets, ids, this.#nativeGenerateOptions(options, samples), cancel, onProgress));
+    return Array.from({ length: prompts.length * samples }, (_, i) => ({
+      prompt: Math.floor(i / samples),
+      sample: i % samples,
+      tokens: result.tokens.slice(result.offsets[i], result.offsets[i + 1]),
+      logprobs: result.logprobs.slice(result.offsets[i], result.offsets[i + 1]),
+      finishReason: result.finished[i] ? ("stop" as const) : ("length" as const),
+    }));
+  }
+
+  /** A second model with the same weights (no gradients, no optimizer state). */
+  async clone(options: { trainable?: boolean } = {}): Promise<Model> {
+    const copy = new Model(this.config, { ...this.#options, ...options });
+    await copy.native.copyFrom(this.native);
+    return copy;
+  }
+
+  /** Takes over another model's weights (same configuration); optimizer state stays. */
+  async copyFrom(other: Model): Promise<void> {
+    await this.native.copyFrom(other.native);
+  }
+
+  /** Writes an HF directory: config.json, generation_config.json, model.safetensors, and the tokenizer's files from `tokenizerDir`. */
+  async save(dir: string, options: { dtype?: "float32" | "bfloat16"; tokenizerDir?: string } = {}): Promise<void> {
+    const dtype = options.dtype ?? "float32";
+    await mkdir(dir, { recursive: true });
+    const { bosTokenId, eosTokenId, padTokenId } = this.config;
+    const generation = { bos_token_id: bosTokenId, eos_token_id: eosTokenId, pad_token_id: padTokenId, do_sample: true };
+    await writeFile(join(dir, "config.json"), `${JSON.stringify(toHuggingFace(this.config, dtype), null, 2)}\n`);
+    await writeFile(join(dir, "generation_config.json"), `${JSON.stringify(generation, null, 2)}\n`);
+    await saveWeightFile(this.native, join(dir, "model.safetensors"), dtype);
+    if (options.tokenizerDir) {
+      for (const name of ["tokenizer.json", "tokenizer_config.json"]) await copyFile(join(options.tokenizerDir, name), join(dir, name));
+    }
+  }
+
+  /** Writes AdamW's moments and step count, exactly. */
+  async saveOptimizer(file: string): Promise<void> {
+    await saveOptimizerFile(this.native, file);
+  }
+
+  async loadOptimizer(file: string): Promise<void> {
+    this.#requireTrainable();
+    await loadOptimizerFile(this.native, file);
+  }
+
+  /** Frees the native memory once running calls have ended. May be called again. */
+  close(): void {
+    this.native.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  // --- internal ---
+
+  async #forward(batch: Batch, options: ForwardOptions, keep: boolean): Promise<TokenScores> {
+    const { tokens, offsets, promptLengths } = checkBatch(batch);
+    const { temperature = 1, signal } = options;
+    if (typeof temperature !== "number" || !(temperature > 0 && Number.isFinite(temperature))) throw rangeError("temperature", "a finite number above 0", temperature);
+    const scores = await withSignal(signal, (cancel) => this.native.forward(tokens, offsets, promptLengths, temperature, keep, cancel));
+    return { ...scores, offsets: scoredOffsets(offsets, promptLengths) };
+  }
+
+  #requireTrainable(): void {
+    if (!this.trainable) throw new PrimekitError("ERR_STATE", "This model was loaded with trainable: false, so it has no gradients and takes no steps.");
+  }
+
+  #nativeGenerateOptions(options: GenerateOptions, samples: number): NativeGenerateOptions {
+    const { maxNewTokens, temperature = 1, topP = 1, topK = 0, stop = {}, seed = 0, maxBatch = 256 } = options;
+    const stopTokens = stop.tokens ?? (this.config.eosTokenId === undefined ? [] : [this.config.eosTokenId]);
+    return { samples, maxNewTokens, temperature, topP, topK, seed: toSeed(seed, "seed"), maxBatch, stopTokens: Int32Array.from(stopTokens), ...this.#stopStrings(stop) };
+  }
+
+  #stopStrings({ strings = [], tokenBytes }: NonNullable<GenerateOptions["stop"]>): Partial<NativeGenerateOptions> {
+    if (strings.length === 0) return {};
+    if (!tokenBytes) throw typeError("stop.tokenBytes", "a function from token id to bytes when stop.strings are given", tokenBytes);
+    const [stopBytes, stopOffsets] = packBytes(strings.map((text) => new TextEncoder().encode(text)));
+    const [bytes, offsets] = packBytes(Array.from({ length: this.config.vocabSize }, (_, id) => tokenBytes(id)));
+    return { stopBytes, stopOffsets, tokenBytes: bytes, tokenOffsets: offsets };
+  }
+}
+
+/** Offsets [B+1] of the scored tokens: row i has max(0, length_i - promptLengths[i]) of them. */
+export function scoredOffsets(offsets: Int32Array, promptLengths: Int32Array): Int32Array {
+  const scored = new Int32Array(offsets.length);
+  for (let i = 0; i + 1 < offsets.length; i++) scored[i + 1] = scored[i] + Math.max(0, offsets[i + 1] - offsets[i] - promptLengths[i]);
+  return scored;
+}
+
+/** Packs rows of token ids: tokens [N], offsets [B+1]. */
+export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; offsets: Int32Array } {
+  const offsets = new Int32Array(rows.length + 1);
+  rows.forEach((row, i) => {
+    offsets[i + 1] = offsets[i] + row.length;
+  });
+  const tokens = new Int32Array(offsets[rows.length]);
+  rows.forEach((row, i) => {
+    tokens.set(row, offsets[i]);
+  });
+  return { tokens, offsets };
+}
+
+// --- internal ---
+
+function checkBatch(batch: Batch): Required<Batch> {
+  if (typeof batch !== "object" || batch === null) throw typeError("batch", "an object with tokens and offsets", batch);
+  const { tokens, offsets } = batch;
+  if (!(tokens instanceof Int32Array)) throw typeError("batch.tokens", "an Int32Array", tokens);
+  if (!(offsets instanceof Int32Array)) throw typeError("batch.offsets", "an Int32Array", offsets);
+  if (batch.promptLengths !== undefined && !(batch.promptLengths instanceof Int32Array)) throw typeError("batch.promptLengths", "an Int32Array", batch.promptLengths);
+  return { tokens, offsets, promptLengths: batch.promptLengths ?? new Int32Array(Math.max(0, offsets.length - 1)).fill(1) };
+}
+
+function toSeed(value: number | bigint, name: string): bigint {
+  if (typeof value === "bigint" ? value < 0n || value >= 1n << 64n : !Number.isSafeInteger(value) || value < 0) throw rangeError(name, "an integer from 0 to 2^64 - 1", value);
+  return BigInt(value);
+}
+
+function packBytes(items: readonly Uint8Array[]): [Uint8Array, Int32Array] {
+  const offsets = new Int32Array(items.length + 1);
+  items.forEach((item, i) => {
+    offsets[i + 1] = offsets[i] + item.length;
+  });
+  const bytes = new Uint8Array(offsets[items.length]);
+  items.forEach((item, i) => {
+    bytes.set(item, offsets[i]);
+  });
+  return [bytes, offsets];
+}
+
+async function readJson(file: string): Promise<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    throw new PrimekitError("ERR_IO", `Could not read ${file}: ${(cause as Error).message}.`, { cause });
+  }
+  try {
+    const json: unknown = JSON.parse(text);
+    if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+    throw new SyntaxError(`it holds ${describe(json)}`);
+  } catch (cause) {
+    throw new PrimekitError("ERR_MODEL_FORMAT", `The file ${file} is not a JSON object: ${(cause as Error).message}.`, { cause });
+  }
 }

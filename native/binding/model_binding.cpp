@@ -1,7 +1,457 @@
+// NativeModel: the JavaScript object around a Qwen2. Every call but the cheap ones is a job on the compute thread, where
+// calls of all models run one after another; the model stays alive until its last job has ended.
+#include <memory>
+
+#include "binding/args.h"
 #include "binding/exports.h"
+#include "binding/worker.h"
+#include "model/decode.h"
+#include "model/qwen2.h"
+#include "model/tensor_file.h"
 
 namespace pk {
 
-void export_model(Napi::Env, Napi::Object) {}
+namespace {
+
+constexpr int64_t kMaxTokens = int64_t{1} << 30;
+
+Napi::Error state_error(Napi::Env env, const char* code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+Napi::Object read_object(const Napi::Value& value, const char* name) {
+  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be an object.");
+  return value.As<Napi::Object>();
+}
+
+ModelConfig read_config(const Napi::Value& value) {
+  Napi::Object o = read_object(value, "config");
+  auto size = [&](const char* name, int64_t high) { return read_integer(o.Get(name), name, 1, high); };
+  ModelConfig c{};
+  c.hidden_size = size("hiddenSize", 1 << 16);
+  c.layers = size("layers", 1024);
+  c.heads = size("heads", 1024);
+  c.kv_heads = size("kvHeads", 1024);
+  c.head_size = size("headSize", 1024);
+  c.feed_forward_size = size("feedForwardSize", 1 << 20);
+  c.vocab_size = size("vocabSize", 1 << 22);
+  c.rope_theta = read_number(o.Get("ropeTheta"), "ropeTheta");
+  c.rms_norm_eps = static_cast<float>(read_number(o.Get("rmsNormEps"), "rmsNormEps"));
+  c.tied_head = read_bool(o.Get("tiedHead"), "tiedHead");
+  c.qkv_bias = read_bool(o.Get("qkvBias"), "qkvBias");
+  if (c.heads % c.kv_heads != 0) throw Napi::RangeError::New(value.Env(), "heads must be a multiple of kvHeads.");
+  if (c.head_size % 2 != 0) throw Napi::RangeError::New(value.Env(), "headSize must be even.");
+  return c;
+}
+
+DType read_dtype(const Napi::Value& value, const char* name) {
+  std::string text = read_string(value, name);
+  if (text == "float32") return DType::f32;
+  if (text == "bfloat16") return DType::bf16;
+  throw Napi::RangeError::New(value.Env(), std::string(name) + " must be \"float32\" or \"bfloat16\", but is \"" + text + "\".");
+}
+
+FileType read_file_type(const Napi::Value& value) {
+  std::string text = read_string(value, "type");
+  if (text == "F32") return FileType::f32;
+  if (text == "BF16") return FileType::bf16;
+  if (text == "F16") return FileType::f16;
+  throw Napi::RangeError::New(value.Env(), "type must be \"F32\", \"BF16\" or \"F16\", but is \"" + text + "\".");
+}
+
+Qwen2::Slot read_slot(const Napi::Value& value) {
+  std::string text = read_string(value, "slot");
+  if (text == "value") return Qwen2::Slot::value;
+  if (text == "gradient") return Qwen2::Slot::gradient;
+  if (text == "firstMoment") return Qwen2::Slot::first_moment;
+  if (text == "secondMoment") return Qwen2::Slot::second_moment;
+  throw Napi::RangeError::New(value.Env(), "slot must be \"value\", \"gradient\", \"firstMoment\" or \"secondMoment\", but is \"" + text + "\".");
+}
+
+PackedBatch read_batch(const Napi::Value& tokens_value, const Napi::Value& offsets_value, int64_t vocab) {
+  Napi::Env env = tokens_value.Env();
+  Span<int32_t> tokens = read_array<int32_t>(tokens_value, "tokens"), offsets = read_array<int32_t>(offsets_value, "offsets");
+  if (tokens.size > kMaxTokens) throw Napi::RangeError::New(env, "tokens must have at most 2^30 elements.");
+  int64_t rows = check_offsets(env, offsets, tokens.size, "offsets");
+  for (int64_t i = 0; i < tokens.size; ++i)
+    if (tokens.data[i] < 0 || tokens.data[i] >= vocab)
+      throw Napi::RangeError::New(env, "tokens[" + std::to_string(i) + "] must be a token id from 0 to " + std::to_string(vocab - 1) + ", but is " + std::to_string(tokens.data[i]) + ".");
+  return make_packed_batch(tokens.data, tokens.size, offsets.data, rows);
+}
+
+std::vector<int32_t> read_prompt_lengths(const Napi::Value& value, const PackedBatch& batch) {
+  Span<int32_t> lengths = read_array<int32_t>(value, "promptLengths", batch.rows());
+  for (int64_t r = 0; r < batch.rows(); ++r) {
+    bool empty = batch.offsets[r + 1] == batch.offsets[r];
+    if (lengths.data[r] < (empty ? 0 : 1))
+      throw Napi::RangeError::New(value.Env(), "promptLengths[" + std::to_string(r) + "] must be at least 1 (the first token of a row has no prediction), but is " + std::to_string(lengths.data[r]) + ".");
+  }
+  return {lengths.data, lengths.data + lengths.size};
+}
+
+std::vector<std::string> read_strings(const Napi::Value& bytes_value, const Napi::Value& offsets_value, const char* name) {
+  if (absent(bytes_value)) return {};
+  Span<uint8_t> bytes = read_array<uint8_t>(bytes_value, name);
+  Span<int32_t> offsets = read_array<int32_t>(offsets_value, "offsets of byte strings");
+  int64_t rows = check_offsets(bytes_value.Env(), offsets, bytes.size, "offsets of byte strings");
+  std::vector<std::string> out;
+  for (int64_t i = 0; i < rows; ++i) out.emplace_back(reinterpret_cast<const char*>(bytes.data) + offsets.data[i], static_cast<size_t>(offsets.data[i + 1] - offsets.data[i]));
+  return out;
+}
+
+GenerateSettings read_generate_settings(const Napi::Value& value, int64_t vocab) {
+  Napi::Env env = value.Env();
+  Napi::Object o = read_object(value, "options");
+  GenerateSettings s;
+  s.samples = read_integer(o.Get("samples"), "samples", 1, 1 << 20);
+  s.max_new_tokens = read_integer(o.Get("maxNewTokens"), "maxNewTokens", 1, 1 << 20);
+  s.max_batch = read_integer(o.Get("maxBatch"), "maxBatch", 1, 1 << 16);
+  s.sampling.temperature = static_cast<float>(read_number(o.Get("temperature"), "temperature"));
+  s.sampling.top_p = static_cast<float>(read_number(o.Get("topP"), "topP"));
+  s.sampling.top_k = static_cast<int32_t>(read_integer(o.Get("topK"), "topK", 0, 1 << 30));
+  if (s.sampling.temperature < 0) throw Napi::RangeError::New(env, "temperature must not be negative.");
+  if (!(s.sampling.top_p > 0 && s.sampling.top_p <= 1)) throw Napi::RangeError::New(env, "topP must be above 0 and at most 1.");
+  bool lossless = false;
+  if (!o.Get("seed").IsBigInt()) throw Napi::TypeError::New(env, "seed must be a bigint.");
+  s.sampling.seed = o.Get("seed").As<Napi::BigInt>().Uint64Value(&lossless);
+  Span<int32_t> stops = read_array<int32_t>(o.Get("stopTokens"), "stopTokens");
+  s.stop_tokens.assign(stops.data, stops.data + stops.size);
+  s.stop_strings = read_strings(o.Get("stopBytes"), o.Get("stopOffsets"), "stopBytes");
+  if (!s.stop_strings.empty()) {
+    s.token_bytes = read_strings(o.Get("tokenBytes"), o.Get("tokenOffsets"), "tokenBytes");
+    if (static_cast<int64_t>(s.token_bytes.size()) != vocab) throw Napi::RangeError::New(env, "tokenBytes must hold one byte string per token id when there are stop strings.");
+  }
+  return s;
+}
+
+struct Scores {
+  std::vector<float> logprobs, entropy;
+};
+
+Napi::Value to_js(Napi::Env env, const std::vector<float>& v) { return to_typed_array(env, v.data(), static_cast<int64_t>(v.size())); }
+
+class NativeModel : public Napi::ObjectWrap<NativeModel> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeModel",
+                       {InstanceMethod("initialize", &NativeModel::initialize), InstanceMethod("loadTensors", &NativeModel::load_tensors), InstanceMethod("saveTensors", &NativeModel::save_tensors),
+                        InstanceMethod("copyFrom", &NativeModel::copy_from), InstanceMethod("parameters", &NativeModel::parameters), InstanceMethod("readParameter", &NativeModel::read_parameter),
+                        InstanceMethod("writeParameter", &NativeModel::write_parameter), InstanceMethod("forward", &NativeModel::forward), InstanceMethod("logits", &NativeModel::logits),
+                        InstanceMethod("backward", &NativeModel::backward), InstanceMethod("zeroGradients", &NativeModel::zero_gradients), InstanceMethod("step", &NativeModel::step),
+                        InstanceMethod("stepCount", &NativeModel::step_count), InstanceMethod("setStepCount", &NativeModel::set_step_count), InstanceMethod("generate", &NativeModel::generate_sequences),
+                        InstanceMethod("memoryBytes", &NativeModel::memory_bytes), InstanceMethod("close", &NativeModel::close)});
+  }
+
+  explicit NativeModel(const Napi::CallbackInfo& call) : Napi::ObjectWrap<NativeModel>(call) {
+    ModelConfig config = read_config(call[0]);
+    Napi::Object options = read_object(call[1], "options");
+    DType dtype = read_dtype(options.Get("dtype"), "dtype");
+    bool recompute = read_bool(options.Get("recompute"), "recompute");
+    try {
+      model_ = std::make_shared<Qwen2>(cpu_backend(), config, dtype, recompute);
+    } catch (const std::exception&) {
+      throw to_js_error(call.Env(), std::current_exception());
+    }
+  }
+
+ private:
+  // The model, or an error after close().
+  std::shared_ptr<Qwen2> model(Napi::Env env) const {
+    if (!model_) throw state_error(env, "ERR_MODEL_CLOSED", "The model was closed: load it again to use it.");
+    return model_;
+  }
+
+  Napi::Value initialize(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    bool lossless = false;
+    if (!call[0].IsBigInt()) throw Napi::TypeError::New(call.Env(), "seed must be a bigint.");
+    uint64_t seed = call[0].As<Napi::BigInt>().Uint64Value(&lossless);
+    float std = static_cast<float>(read_number(call[1], "std"));
+    return run_job(call.Env(), {}, {call.This()}, [m, seed, std](JobContext&) { return m->initialize(seed, std), 0; }, undefined);
+  }
+
+  Napi::Value load_tensors(const Napi::CallbackInfo& call) {
+    struct Part {
+      Parameter parameter;
+      Qwen2::Slot slot;
+      FileType type;
+      int64_t begin;
+    };
+    auto m = model(call.Env());
+    std::string path = read_string(call[0], "file");
+    std::vector<Part> parts;
+    if (!call[1].IsArray()) throw Napi::TypeError::New(call.Env(), "parts must be an array.");
+    auto list = call[1].As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) {
+      Napi::Object o = read_object(Napi::Value(list.Get(i)), "parts[i]");
+      parts.push_back({m->table().find(read_string(o.Get("name"), "name")), read_slot(o.Get("slot")), read_file_type(o.Get("type")), read_integer(o.Get("begin"), "begin", 0, int64_t{1} << 50)});
+    }
+    return run_job(
+        call.Env(), {call[2], call.Env().Undefined()}, {call.This()},
+        [m, path, parts](JobContext& job) {
+          MappedFile file(path);
+          std::vector<float> host;
+          for (const Part& part : parts) {
+            job.check();
+            int64_t n = part.parameter.size(), bytes = n * (part.type == FileType::f32 ? 4 : 2);
+            if (part.begin > file.size() || bytes > file.size() - part.begin)
+              throw Error("ERR_MODEL_FORMAT", "The file " + path + " ends before the tensor \"" + part.parameter.name + "\" does.");
+            host.resize(static_cast<size_t>(n));
+            read_elements(host.data(), file.data() + part.begin, part.type, n);
+            m->backend().copy_from_host(m->flat(part.slot) + part.parameter.offset, host.data(), n * 4);
+          }
+          m->weights_changed();
+          return 0;
+        },
+        undefined);
+  }
+
+  Napi::Value save_tensors(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    std::string path = read_string(call[0], "file");
+    Span<uint8_t> header = read_array<uint8_t>(call[1], "header");
+    std::string head(reinterpret_cast<const char*>(header.data), static_cast<size_t>(header.size));
+    if (!call[2].IsArray()) throw Napi::TypeError::New(call.Env(), "parts must be an array.");
+    auto list = call[2].As<Napi::Array>();
+    struct Part {
+      Parameter parameter;
+      Qwen2::Slot slot;
+      FileType type;
+    };
+    std::vector<Part> parts;
+    for (uint32_t i = 0; i < list.Length(); ++i) {
+      Napi::Object o = read_object(Napi::Value(list.Get(i)), "parts[i]");
+      FileType type = read_file_type(o.Get("type"));
+      if (type == FileType::f16) throw Napi::RangeError::New(call.Env(), "type must be \"F32\" or \"BF16\" when saving.");
+      parts.push_back({m->table().find(read_string(o.Get("name"), "name")), read_slot(o.Get("slot")), type});
+    }
+    return run_job(
+        call.Env(), {}, {call.This()},
+        [m, path, head, parts](JobContext&) {
+          std::vector<FilePart> out;
+          for (const Part& p : parts) out.push_back({m->flat(p.slot) + p.parameter.offset, p.parameter.size(), p.type});
+          write_file(path, head, out);
+          return 0;
+        },
+        undefined);
+  }
+
+  Napi::Value copy_from(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    NativeModel* other = unwrap(call[0]);
+    auto from = other->model(call.Env());
+    return run_job(call.Env(), {}, {call.This(), call[0]}, [m, from](JobContext&) { return m->copy_from(*from), 0; }, undefined);
+  }
+
+  // Only objects made by createModel() may be unwrapped: anything else would be read as one.
+  static NativeModel* unwrap(const Napi::Value& value) {
+    if (value.IsObject() && value.As<Napi::Object>().InstanceOf(constructor(value.Env()).Value())) return Unwrap(value.As<Napi::Object>());
+    throw Napi::TypeError::New(value.Env(), "other must be a native model.");
+  }
+
+  Napi::Value parameters(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    auto list = Napi::Array::New(call.Env());
+    uint32_t i = 0;
+    for (const Parameter& p : m->table().entries) {
+      auto o = Napi::Object::New(call.Env());
+      auto shape = Napi::Array::New(call.Env());
+      uint32_t rank = 0;
+      if (p.matrix) shape.Set(rank++, static_cast<double>(p.rows));
+      shape.Set(rank, static_cast<double>(p.cols));
+      o.Set("name", p.name);
+      o.Set("shape", shape);
+      list.Set(i++, o);
+    }
+    return list;
+  }
+
+  Napi::Value read_parameter(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    Parameter p = m->table().find(read_string(call[0], "name"));
+    Qwen2::Slot slot = read_slot(call[1]);
+    return run_job(
+        call.Env(), {}, {call.This()},
+        [m, p, slot](JobContext&) {
+          std::vector<float> host(static_cast<size_t>(p.size()));
+          m->backend().copy_to_host(host.data(), m->flat(slot) + p.offset, p.size() * 4);
+          return host;
+        },
+        to_js);
+  }
+
+  Napi::Value write_parameter(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    Parameter p = m->table().find(read_string(call[0], "name"));
+    Span<float> values = read_array<float>(call[1], "values", p.size());
+    std::vector<float> host(values.data, values.data + values.size);
+    return run_job(
+        call.Env(), {}, {call.This()},
+        [m, p, host](JobContext&) {
+          m->backend().copy_from_host(m->value(p.offset), host.data(), p.size() * 4);
+          m->weights_changed();
+          return 0;
+        },
+        undefined);
+  }
+
+  Napi::Value forward(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    PackedBatch batch = read_batch(call[0], call[1], m->config().vocab_size);
+    std::vector<int32_t> lengths = read_prompt_lengths(call[2], batch);
+    float temperature = static_cast<float>(read_number(call[3], "temperature"));
+    if (!(temperature > 0)) throw Napi::RangeError::New(call.Env(), "temperature must be above 0.");
+    bool keep = read_bool(call[4], "keep");
+    return run_job(
+        call.Env(), {call[5], call[6]}, {call.This()},
+        [m, batch = std::move(batch), lengths = std::move(lengths), temperature, keep](JobContext& job) {
+          size_t scored = 0;
+          for (int64_t r = 0; r < batch.rows(); ++r) scored += static_cast<size_t>(std::max(0, batch.offsets[r + 1] - batch.offsets[r] - lengths[r]));
+          Scores s{std::vector<float>(scored), std::vector<float>(scored)};
+          m->forward(s.logprobs.data(), s.entropy.data(), batch, lengths.data(), temperature, keep, job);
+          return s;
+        },
+        [](Napi::Env env, Scores& s) {
+          auto o = Napi::Object::New(env);
+          o.Set("logprobs", to_js(env, s.logprobs));
+          o.Set("entropy", to_js(env, s.entropy));
+          return Napi::Value(o);
+        });
+  }
+
+  Napi::Value logits(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    PackedBatch batch = read_batch(call[0], call[1], m->config().vocab_size);
+    if (batch.size() * m->config().vocab_size > (int64_t{1} << 28)) throw Napi::RangeError::New(call.Env(), "logits() is for small batches: tokens times vocabulary must be at most 2^28.");
+    return run_job(
+        call.Env(), {}, {call.This()},
+        [m, batch = std::move(batch)](JobContext& job) {
+          std::vector<float> out(static_cast<size_t>(batch.size() * m->config().vocab_size));
+          m->logits(out.data(), batch, job);
+          return out;
+        },
+        to_js);
+  }
+
+  Napi::Value backward(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    Span<float> d = read_array<float>(call[0], "dLogprobs");
+    Span<float> de = read_optional_array<float>(call[1], "dEntropy", d.size);
+    std::vector<float> d_logprobs(d.data, d.data + d.size), d_entropy(de.data, de.data + de.size);
+    return run_job(
+        call.Env(), {call[2], call[3]}, {call.This()},
+        [m, d_logprobs = std::move(d_logprobs), d_entropy = std::move(d_entropy)](JobContext& job) {
+          if (m->has_kept_forward() && static_cast<int64_t>(d_logprobs.size()) != m->kept_scored())
+            throw Error("ERR_INVALID_ARGUMENT", "dLogprobs must have " + std::to_string(m->kept_scored()) + " elements (the scored tokens of the kept forward), but has " + std::to_string(d_logprobs.size()) + ".");
+          m->backward(d_logprobs.data(), d_entropy.empty() ? nullptr : d_entropy.data(), job);
+          return 0;
+        },
+        undefined);
+  }
+
+  Napi::Value zero_gradients(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    return run_job(call.Env(), {}, {call.This()}, [m](JobContext&) { return m->zero_gradients(), 0; }, undefined);
+  }
+
+  Napi::Value step(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    const char* names[] = {"lr", "beta1", "beta2", "eps", "weightDecay", "gradClip"};
+    float v[6];
+    for (int i = 0; i < 6; ++i) v[i] = static_cast<float>(read_number(call[i], names[i]));
+    StepSettings settings{v[0], v[1], v[2], v[3], v[4], v[5]};
+    return run_job(
+        call.Env(), {}, {call.This()}, [m, settings](JobContext&) { return m->step(settings); },
+        [](Napi::Env env, StepResult& r) {
+          auto o = Napi::Object::New(env);
+          o.Set("gradNorm", r.grad_norm);
+          o.Set("skipped", r.skipped);
+          return Napi::Value(o);
+        });
+  }
+
+  Napi::Value step_count(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    return run_job(
+        call.Env(), {}, {call.This()}, [m](JobContext&) { return static_cast<double>(m->step_count()); }, [](Napi::Env env, double& n) { return Napi::Value(Napi::Number::New(env, n)); });
+  }
+
+  Napi::Value set_step_count(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    int64_t steps = read_integer(call[0], "steps", 0, int64_t{1} << 50);
+    return run_job(call.Env(), {}, {call.This()}, [m, steps](JobContext&) { return m->set_step_count(steps), 0; }, undefined);
+  }
+
+  Napi::Value generate_sequences(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    PackedBatch prompts = read_batch(call[0], call[1], m->config().vocab_size);
+    GenerateSettings settings = read_generate_settings(call[3], m->config().vocab_size);
+    for (int64_t p = 0; p < prompts.rows(); ++p)
+      if (prompts.offsets[p + 1] == prompts.offsets[p]) throw Napi::RangeError::New(call.Env(), "prompts must not be empty, but prompt " + std::to_string(p) + " is.");
+    if (prompts.rows() * settings.samples > (1 << 24)) throw Napi::RangeError::New(call.Env(), "prompts times samples must be at most 2^24.");
+    Span<uint64_t> ids = read_array<uint64_t>(call[2], "sequenceIds", prompts.rows() * settings.samples);
+    std::vector<uint64_t> sequence_ids(ids.data, ids.data + ids.size);
+    return run_job(
+        call.Env(), {call[4], call[5]}, {call.This()},
+        [m, prompts = std::move(prompts), settings = std::move(settings), sequence_ids = std::move(sequence_ids)](JobContext& job) { return generate(*m, prompts, sequence_ids, settings, job); },
+        [](Napi::Env env, std::vector<GeneratedSequence>& sequences) {
+          std::vector<int32_t> tokens, offsets{0};
+          std::vector<float> logprobs;
+          std::vector<uint8_t> finished;
+          for (const GeneratedSequence& s : sequences) {
+            tokens.insert(tokens.end(), s.tokens.begin(), s.tokens.end());
+            logprobs.insert(logprobs.end(), s.logprobs.begin(), s.logprobs.end());
+            offsets.push_back(static_cast<int32_t>(tokens.size()));
+            finished.push_back(s.stopped ? 1 : 0);
+          }
+          auto o = Napi::Object::New(env);
+          o.Set("tokens", to_typed_array(env, tokens.data(), static_cast<int64_t>(tokens.size())));
+          o.Set("logprobs", to_js(env, logprobs));
+          o.Set("offsets", to_typed_array(env, offsets.data(), static_cast<int64_t>(offsets.size())));
+          o.Set("finished", to_typed_array(env, finished.data(), static_cast<int64_t>(finished.size())));
+          return Napi::Value(o);
+        });
+  }
+
+  Napi::Value memory_bytes(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    double flat = static_cast<double>(m->table().size) * 4;
+    auto o = Napi::Object::New(call.Env());
+    o.Set("parameters", static_cast<double>(m->parameter_bytes()));
+    o.Set("gradients", m->has(Qwen2::Slot::gradient) ? flat : 0.0);
+    o.Set("optimizer", m->has(Qwen2::Slot::first_moment) ? 2 * flat : 0.0);
+    o.Set("activations", static_cast<double>(m->activation_bytes()));
+    return o;
+  }
+
+  Napi::Value close(const Napi::CallbackInfo& call) {
+    model_.reset();  // running jobs hold their own reference
+    return call.Env().Undefined();
+  }
+
+  static Napi::Value undefined(Napi::Env env, int&) { return env.Undefined(); }
+
+ public:
+  // The class, per environment (a worker thread has its own).
+  static Napi::FunctionReference& constructor(Napi::Env env) {
+    auto* reference = env.GetInstanceData<Napi::FunctionReference>();
+    return *reference;
+  }
+
+ private:
+  std::shared_ptr<Qwen2> model_;
+};
+
+Napi::Value create_model(const Napi::CallbackInfo& call) { return NativeModel::constructor(call.Env()).New({call[0], call[1]}); }
+
+}  // namespace
+
+void export_model(Napi::Env env, Napi::Object exports) {
+  auto* reference = new Napi::FunctionReference(Napi::Persistent(NativeModel::define(env)));
+  env.SetInstanceData(reference);
+  exports.Set("createModel", Napi::Function::New(env, create_model, "createModel"));
+}
 
 }  // namespace pk

@@ -21,4 +21,17 @@ struct JobContext {
   }
 };
 
+// The job this thread runs, so that an op with a long loop of its own can be stopped inside it. Throws Aborted.
+inline thread_local const JobContext* current_job = nullptr;
+inline void check_current_job() {
+  if (current_job) current_job->check();
+}
+struct JobScope {
+  const JobContext* outer = current_job;
+  explicit JobScope(const JobContext& job) { current_job = &job; }
+  ~JobScope() { current_job = outer; }
+  JobScope(const JobScope&) = delete;
+  JobScope& operator=(const JobScope&) = delete;
+};
+
 }  // namespace pk

@@ -6,10 +6,6 @@ namespace pk {
 
 [[noreturn]] static void pending(const char* op) { throw Error("ERR_PENDING", std::string("The op ") + op + " is not written yet."); }
 
-void CpuBackend::token_logprobs_forward(float*, float*, const float*, const int32_t*, int64_t, int64_t, int64_t, float) { pending("token_logprobs_forward"); }
-void CpuBackend::token_logprobs_backward(float*, const float*, const int32_t*, const float*, const float*, int64_t, int64_t, int64_t, float) { pending("token_logprobs_backward"); }
-void CpuBackend::linear_logprobs_forward(float*, float*, float*, Tensor, Tensor, const int32_t*, float) { pending("linear_logprobs_forward"); }
-void CpuBackend::linear_logprobs_backward(Tensor, Tensor, Tensor, Tensor, const int32_t*, const float*, const float*, const float*, const float*, float) { pending("linear_logprobs_backward"); }
 void CpuBackend::implicit_rewards(float*, float*, float*, Tensor, Tensor, const int32_t*, int64_t, double) { pending("implicit_rewards"); }
 void CpuBackend::step_rewards(float*, float*, const float*, const int32_t*, const int32_t*, const int32_t*, int64_t) { pending("step_rewards"); }
 void CpuBackend::prime_advantages(float*, float*, const float*, const float*, const int32_t*, int64_t, const int32_t*, int64_t, const AdvantageSettings&) { pending("prime_advantages"); }

@@ -28,7 +28,6 @@ export interface NativeModelConfig {
 
 export interface NativeModelOptions {
   dtype: "float32" | "bfloat16";
-  trainable: boolean;
   recompute: boolean;
 }
 
@@ -55,27 +54,50 @@ export interface NativeGenerateOptions {
   maxBatch: number; // decoding slots
 }
 
-/** A model in native memory. Calls on it run one after another on the compute thread. */
+export type NativeSlot = "value" | "gradient" | "firstMoment" | "secondMoment";
+export interface NativeTensorPart {
+  name: string;
+  slot: NativeSlot;
+  type: "F32" | "BF16" | "F16";
+}
+
+/** A model in native memory. Calls on all models run one after another on the compute thread. */
 export interface NativeModel {
-  initialize(seed: bigint, std: number): void;
-  loadWeights(files: string[], cancel?: CancelFlag): Promise<void>;
-  saveWeights(file: string, dtype: "float32" | "bfloat16"): Promise<void>;
-  saveOptimizer(file: string): Promise<void>;
-  loadOptimizer(file: string): Promise<void>;
+  initialize(seed: bigint, std: number): Promise<void>;
+  /** `begin`: byte in the file at which the tensor's data start. */
+  loadTensors(file: string, parts: (NativeTensorPart & { begin: number })[], cancel?: CancelFlag): Promise<void>;
+  /** Writes `header` and then the tensors, in order, and flushes the file to the disk. */
+  saveTensors(file: string, header: Uint8Array, parts: NativeTensorPart[]): Promise<void>;
   copyFrom(other: NativeModel): Promise<void>;
-  parameterNames(): string[];
-  parameterShape(name: string): number[];
-  readParameter(name: string, kind: "value" | "gradient"): Promise<Float32Array>;
+  parameters(): { name: string; shape: number[] }[];
+  readParameter(name: string, slot: NativeSlot): Promise<Float32Array>;
   writeParameter(name: string, values: Float32Array): Promise<void>;
-  /** Log-probs and entropies of the scored tokens, packed; keeps activations for backward() when keep is true. */
-  forward(tokens: Int32Array, offsets: Int32Array, promptLengths: Int32Array, temperature: number, keep: boolean, cancel?: CancelFlag, progress?: NativeProgress): Promise<{ logprobs: Float32Array; entropy: Float32Array }>;
+  /** Log-probs and entropies [R] of the scored tokens, packed; keeps activations for backward() when keep is true. */
+  forward(
+    tokens: Int32Array, // [N]
+    offsets: Int32Array, // [B+1]
+    promptLengths: Int32Array, // [B]
+    temperature: number,
+    keep: boolean,
+    cancel?: CancelFlag,
+    progress?: NativeProgress,
+  ): Promise<{ logprobs: Float32Array; entropy: Float32Array }>;
   /** Raw logits [N, V] of every position: for tests and small models. */
   logits(tokens: Int32Array, offsets: Int32Array): Promise<Float32Array>;
   /** Gradients of the kept forward(); accumulates. */
-  backward(dLogprobs: Float32Array, dEntropy?: Float32Array, cancel?: CancelFlag, progress?: NativeProgress): Promise<void>;
+  backward(dLogprobs: Float32Array /* [R] */, dEntropy?: Float32Array /* [R] */, cancel?: CancelFlag, progress?: NativeProgress): Promise<void>;
   zeroGradients(): Promise<void>;
   step(lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, gradClip: number): Promise<{ gradNorm: number; skipped: boolean }>;
-  generate(tokens: Int32Array, offsets: Int32Array, sequenceIds: BigUint64Array, options: NativeGenerateOptions, cancel?: CancelFlag, progress?: NativeProgress): Promise<NativeRollouts>;
+  stepCount(): Promise<number>;
+  setStepCount(steps: number): Promise<void>;
+  generate(
+    tokens: Int32Array, // [N] of all prompts
+    offsets: Int32Array, // [P+1]
+    sequenceIds: BigUint64Array, // [P*G]
+    options: NativeGenerateOptions,
+    cancel?: CancelFlag,
+    progress?: NativeProgress,
+  ): Promise<NativeRollouts>;
   memoryBytes(): { parameters: number; gradients: number; optimizer: number; activations: number };
   close(): void;
 }

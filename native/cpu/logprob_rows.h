@@ -1,0 +1,77 @@
+// Log-sum-exp, entropy and their gradient of one row of logits: what token_logprobs and linear_logprobs share.
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "cpu/simd.h"
+
+namespace pk {
+
+// Sums over some logits z (already divided by the temperature), relative to `reference`, which is within e^30 of their maximum.
+struct SoftmaxSums {
+  float reference = -std::numeric_limits<float>::max();
+  double mass = 0;    // sum of e^(z - reference)
+  double weight = 0;  // sum of e^(z - reference) * (z - reference)
+
+  // Order matters for the last bit, so callers merge from left to right.
+  void merge(const SoftmaxSums& other) {
+    if (other.reference > reference || std::isnan(other.mass)) {
+      rescale(other.reference);
+      mass += other.mass;
+      weight += other.weight;
+    } else {
+      SoftmaxSums moved = other;
+      moved.rescale(reference);
+      mass += moved.mass;
+      weight += moved.weight;
+    }
+  }
+  void rescale(float to) {
+    double shift = static_cast<double>(reference) - static_cast<double>(to), factor = std::exp(shift);
+    weight = mass == 0 || factor == 0 ? 0 : factor * (weight + mass * shift);
+    mass = mass == 0 || factor == 0 ? 0 : factor * mass;
+    reference = to;
+  }
+  double log_sum_exp() const { return static_cast<double>(reference) + std::log(mass); }
+  double entropy() const { return std::log(mass) - weight / mass; }
+};
+
+inline constexpr int64_t kLogitSegment = 16384;  // logits per piece of work: rows are cut the same way whatever the threads
+
+// The sums of count <= kLogitSegment logits. -Inf logits have probability 0; NaN or +Inf make the sums NaN.
+template <bool with_entropy>
+SoftmaxSums softmax_sums(const float* logits, int64_t count, float inverse_temperature);
+
+// The sums of a whole row, segment by segment.
+template <bool with_entropy>
+SoftmaxSums softmax_row_sums(const float* logits, int64_t count, float inverse_temperature) {
+  SoftmaxSums sums;
+  for (int64_t at = 0; at < count; at += kLogitSegment) {
+    int64_t n = count - at < kLogitSegment ? count - at : kLogitSegment;
+    sums.merge(softmax_sums<with_entropy>(logits + at, n, inverse_temperature));
+  }
+  return sums;
+}
+
+// What the gradient of one row needs besides its logits.
+struct LogitGradient {
+  float inverse_temperature;
+  double log_sum_exp;
+  double entropy;
+  float d_logprob;
+  float d_entropy;
+};
+
+// d_logits[j] = (-p_j (d_logprob + d_entropy (log p_j + entropy))) / temperature: all but the target's own d_logprob / temperature,
+// which the caller adds. Out is float or bf16; d_logits may be logits. A row with no incoming gradient gets zeros whatever its logits.
+template <class Out>
+void logit_gradient(Out* d_logits, const float* logits, int64_t count, const LogitGradient& row);
+
+// The target's element of d_logits, both parts.
+inline float target_gradient(float logit, const LogitGradient& row) {
+  double log_p = static_cast<double>(logit) * row.inverse_temperature - row.log_sum_exp, p = std::exp(log_p);
+  double entropy_part = p == 0 || row.d_entropy == 0 ? 0 : row.d_entropy * p * (log_p + row.entropy);
+  return static_cast<float>((row.d_logprob * (1 - p) - entropy_part) * row.inverse_temperature);
+}
+
+}  // namespace pk

@@ -1,0 +1,109 @@
+// Short vectors as wide as the machine's registers, and the few functions on them that the kernels need. Written with
+// GCC's vector extensions, so one source serves AVX-512, AVX2, SSE and NEON. NaN stays NaN in every function here.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+namespace pk {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+inline constexpr int kHalf = kLanes / 2;
+
+typedef float VFloat __attribute__((vector_size(kLanes * 4)));
+typedef int32_t VInt __attribute__((vector_size(kLanes * 4)));
+typedef float VHalf __attribute__((vector_size(kHalf * 4)));     // as many floats as a VDouble has lanes
+typedef double VDouble __attribute__((vector_size(kHalf * 8)));
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Typed arrays come at any 4-byte offset, so every access is unaligned.
+template <class V, class T>
+inline V load(const T* from) {
+  V v;
+  std::memcpy(&v, from, sizeof(V));
+  return v;
+}
+template <class V, class T>
+inline void store(T* to, V v) {
+  std::memcpy(to, &v, sizeof(V));
+}
+// The first n lanes from memory, `fill` in the others.
+template <class V, class T>
+inline V load_part(const T* from, int64_t n, T fill) {
+  V v = V{} + fill;
+  std::memcpy(&v, from, static_cast<size_t>(n) * sizeof(T));
+  return v;
+}
+template <class V, class T>
+inline void store_part(T* to, V v, int64_t n) {
+  std::memcpy(to, &v, static_cast<size_t>(n) * sizeof(T));
+}
+
+inline VFloat splat(float x) { return VFloat{} + x; }
+inline VDouble splat(double x) { return VDouble{} + x; }
+
+// Doubles from either kind of log-prob array.
+inline VDouble load_doubles(const float* from) { return __builtin_convertvector(load<VHalf>(from), VDouble); }
+inline VDouble load_doubles(const double* from) { return load<VDouble>(from); }
+inline VDouble load_doubles_part(const float* from, int64_t n) { return __builtin_convertvector(load_part<VHalf>(from, n, 0.0f), VDouble); }
+inline VDouble load_doubles_part(const double* from, int64_t n) { return load_part<VDouble>(from, n, 0.0); }
+inline void store_floats(float* to, VDouble v) { store(to, __builtin_convertvector(v, VHalf)); }
+inline void store_floats_part(float* to, VDouble v, int64_t n) { store_part(to, __builtin_convertvector(v, VHalf), n); }
+
+// The comparisons are written so that a NaN in v is kept.
+inline VFloat at_least(VFloat v, float low) { return v < low ? splat(low) : v; }
+inline VFloat at_most(VFloat v, float high) { return v > high ? splat(high) : v; }
+
+inline float largest(VFloat v) {
+  float m = v[0];
+  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
+  return m;
+}
+inline double sum(VDouble v) {
+  double s = 0;
+  for (int i = 0; i < kHalf; ++i) s += v[i];
+  return s;
+}
+// Adds the lanes of v to double lanes: float sums stay short and the long ones run in double.
+inline void add_to(VDouble& total, VFloat v) {
+  VHalf low, high;
+  std::memcpy(&low, &v, sizeof(low));
+  std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
+  total += __builtin_convertvector(low, VDouble) + __builtin_convertvector(high, VDouble);
+}
+
+inline constexpr float kExpLow = -87.0f, kExpHigh = 88.0f;
+
+// e^x for x already in [kExpLow, kExpHigh]; relative error 2e-7. 2^n times a polynomial in r = x - n ln 2, |r| <= ln 2 / 2,
+// whose coefficients are the minimax fit of relative error (Remez).
+inline VFloat exp_in_range(VFloat x) {
+  const VFloat magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
+  VFloat shifted = x * 1.44269504088896341f + magic;
+  VInt n = reinterpret_cast<VInt>(shifted);
+  VFloat k = shifted - magic;
+  VFloat r = x - k * 0.693359375f;
+  r = r + k * 2.12194440e-4f;  // ln 2 in two parts
+  VFloat p = r * 0.008312520144156203f + 0.041890156812694264f;
+  p = p * r + 0.1666711464998885f;
+  p = p * r + 0.4999923149540196f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  // Multiplying by 2^n (rather than adding n to the bits) keeps NaN.
+  VInt scale = (n + 127) << 23;
+  return p * reinterpret_cast<VFloat>(scale);
+}
+
+// e^x; 0 below kExpLow (where the true value is under 1.7e-38), e^88 above kExpHigh.
+inline VFloat exp_lanes(VFloat x) {
+  VFloat e = exp_in_range(at_most(at_least(x, kExpLow), kExpHigh));
+  return x < kExpLow ? VFloat{} : e;
+}
+
+}  // namespace pk

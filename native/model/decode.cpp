@@ -1,0 +1,263 @@
+#include "model/decode.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/error.h"
+
+namespace pk {
+
+namespace {
+
+constexpr int64_t kPrefillTokens = 8192;       // tokens of prompts computed at once
+constexpr int64_t kLogitsElements = 16 << 20;  // logits held at once: 64 MiB
+
+struct Active {
+  int64_t sequence;  // p * G + g
+  int32_t slot;
+  int32_t length;    // entries in the cache
+  int32_t token;     // the next input
+};
+
+class Decoder {
+ public:
+  Decoder(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& ids, const GenerateSettings& settings, JobContext& job)
+      : model_(model), backend_(model.backend()), prompts_(prompts), ids_(ids), settings_(settings), job_(job), cache_arena_(backend_), prefill_arena_(backend_), step_arena_(backend_) {
+    int64_t longest = 0;
+    for (int64_t p = 0; p < prompts.rows(); ++p) longest = std::max<int64_t>(longest, prompts.offsets[p + 1] - prompts.offsets[p]);
+    capacity_ = (longest + settings.max_new_tokens + 15) / 16 * 16;
+    model.rope_table(capacity_);
+    total_ = prompts.rows() * settings.samples;
+    slots_ = std::min(settings.max_batch, total_);
+    out_.resize(static_cast<size_t>(total_));
+    free_.resize(static_cast<size_t>(slots_));
+    std::iota(free_.rbegin(), free_.rend(), 0);
+    allocate_cache();
+  }
+
+  std::vector<GeneratedSequence> run() {
+    while (next_ < total_ || !active_.empty()) {
+      job_.check();
+      admit();
+      if (!active_.empty()) step();
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void allocate_cache() {
+    HeadShape s = model_.shape();
+    int64_t rows = slots_ * s.kv_heads * capacity_;
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) cache_arena_.allocate();
+      keys_.clear();
+      values_.clear();
+      for (int64_t l = 0; l < model_.config().layers; ++l) {
+        keys_.push_back(cache_arena_.take(model_.compute(), rows, s.head_size));
+        values_.push_back(cache_arena_.take(model_.compute(), rows, s.padded_head()));
+      }
+    }
+  }
+
+  // Starts as many prompts as have slots for all their remaining samples (or for as many as there are slots at all).
+  void admit() {
+    struct Admission {
+      int64_t prompt, first, count;
+    };
+    std::vector<Admission> admitted;
+    int64_t tokens = 0, free = static_cast<int64_t>(free_.size());
+    while (next_ < total_) {
+      int64_t prompt = next_ / settings_.samples, left = (prompt + 1) * settings_.samples - next_;
+      int64_t count = std::min(left, slots_), length = prompts_.offsets[prompt + 1] - prompts_.offsets[prompt];
+      if (free < count || (tokens > 0 && tokens + length > kPrefillTokens)) break;
+      admitted.push_back({prompt, next_, count});
+      tokens += length;
+      free -= count;
+      next_ += count;
+    }
+    if (admitted.empty()) return;
+
+    PackedBatch batch;
+    batch.offsets.push_back(0);
+    std::vector<int32_t> last;
+    std::vector<std::vector<int32_t>> slots;
+    for (const Admission& a : admitted) {
+      int32_t begin = prompts_.offsets[a.prompt], end = prompts_.offsets[a.prompt + 1];
+      for (int32_t i = begin; i < end; ++i) {
+        batch.tokens.push_back(prompts_.tokens[i]);
+        batch.positions.push_back(i - begin);
+      }
+      batch.offsets.push_back(static_cast<int32_t>(batch.tokens.size()));
+      last.push_back(batch.offsets.back() - 1);
+      slots.emplace_back(free_.end() - a.count, free_.end());
+      free_.resize(free_.size() - static_cast<size_t>(a.count));
+    }
+    Tensor hidden = prefill(batch, last, slots);  // [admitted, C]
+
+    std::vector<int32_t> rows;
+    std::vector<Active> started;
+    for (size_t i = 0; i < admitted.size(); ++i)
+      for (int64_t g = 0; g < admitted[i].count; ++g) {
+        rows.push_back(static_cast<int32_t>(i));
+        started.push_back({admitted[i].first + g, slots[i][static_cast<size_t>(g)], batch.offsets[i + 1] - batch.offsets[i], 0});
+      }
+    sample(hidden, rows, started);
+    for (Active& a : started) accept(a);
+  }
+
+  // Runs the prompts through the layers, fills the caches of their slots, and returns the last tokens' normed hidden states.
+  Tensor prefill(const PackedBatch& batch, const std::vector<int32_t>& last, const std::vector<std::vector<int32_t>>& slots) {
+    int64_t n = batch.size(), c = model_.config().hidden_size, r = static_cast<int64_t>(last.size());
+    LayerActivations a;
+    Tensor act, delta, normed, rstd, hidden;
+    prefill_arena_.reset();
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) prefill_arena_.allocate();
+      a = model_.take_layer(prefill_arena_, n, true);
+      act = prefill_arena_.take(model_.compute(), n, model_.config().feed_forward_size);
+      delta = prefill_arena_.take(model_.compute(), n, c);
+      normed = prefill_arena_.take(model_.compute(), n, c);
+      rstd = prefill_arena_.take(DType::f32, n, 1);
+      hidden = prefill_arena_.take(model_.compute(), r, c);
+    }
+    backend_.embedding_forward(a.x_in, batch.tokens.data(), model_.value(model_.table().embedding));
+    for (int64_t l = 0; l < model_.config().layers; ++l) {
+      model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), batch.positions.data());
+      for (int64_t i = 0; i < r; ++i)
+        backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), slots[i].data(), static_cast<int64_t>(slots[i].size()), capacity_, model_.shape());
+      backend_.attention_forward(a.attention, nullptr, a.qkv, batch.offsets.data(), batch.rows(), model_.shape());
+      model_.layer_rest(l, a, act, delta);
+      job_.check();
+    }
+    model_.final_norm(normed, rstd.f32(), a.x_in, a.x_in, delta);
+    backend_.gather_rows(hidden, normed, last.data());
+    return hidden;
+  }
+
+  // One token for every active sequence.
+  void step() {
+    int64_t m = static_cast<int64_t>(active_.size()), c = model_.config().hidden_size;
+    int64_t padded = (m + 31) / 32 * 32;  // few different shapes, so that few primitives are made
+    std::vector<int32_t> tokens(padded, 0), slots(m), lengths(padded, 0), rows(m);
+    for (int64_t i = 0; i < m; ++i) {
+      tokens[i] = active_[i].token;
+      slots[i] = active_[i].slot;
+      lengths[i] = active_[i].length;
+      rows[i] = static_cast<int32_t>(i);
+    }
+    LayerActivations a;
+    Tensor act, delta, normed, rstd;
+    step_arena_.reset();
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) step_arena_.allocate();
+      a = model_.take_layer(step_arena_, padded, true);
+      act = step_arena_.take(model_.compute(), padded, model_.config().feed_forward_size);
+      delta = step_arena_.take(model_.compute(), padded, c);
+      normed = step_arena_.take(model_.compute(), padded, c);
+      rstd = step_arena_.take(DType::f32, padded, 1);
+    }
+    backend_.embedding_forward(a.x_in, tokens.data(), model_.value(model_.table().embedding));
+    for (int64_t l = 0; l < model_.config().layers; ++l) {
+      model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), lengths.data());
+      backend_.decode_attention(a.attention.slice_rows(0, m), keys_[l], values_[l], a.qkv.slice_rows(0, m), slots.data(), lengths.data(), capacity_, model_.shape());
+      model_.layer_rest(l, a, act, delta);
+    }
+    model_.final_norm(normed, rstd.f32(), a.x_in, a.x_in, delta);
+    std::vector<Active> moved = std::move(active_);
+    active_.clear();
+    for (Active& s : moved) ++s.length;
+    sample(normed, rows, moved);
+    for (Active& s : moved) accept(s);
+  }
+
+  // Draws the next token of every sequence; sequence i's distribution comes from row rows[i] of hidden.
+  void sample(Tensor hidden, const std::vector<int32_t>& rows, std::vector<Active>& sequences) {
+    int64_t v = model_.config().vocab_size, count = static_cast<int64_t>(sequences.size());
+    int64_t chunk = std::clamp<int64_t>(kLogitsElements / v / 32 * 32, 32, 1024);
+    for (int64_t begin = 0; begin < hidden.rows; begin += chunk) {
+      int64_t size = std::min(chunk, hidden.rows - begin);
+      logits_.resize(static_cast<size_t>(size * v));
+      backend_.matmul({logits_.data(), size, v}, hidden.slice_rows(begin, size), false, model_.head(), true, nullptr, false);
+      for (int64_t i = 0; i < count; ++i) {
+        if (rows[i] < begin || rows[i] >= begin + size) continue;
+        // Sequences of one row come one after another; a run of consecutive rows is drawn in one call.
+        int64_t end = i + 1;
+        while (end < count && rows[end] == rows[end - 1] + 1 && rows[end] < begin + size) ++end;
+        draw(logits_.data() + (rows[i] - begin) * v, sequences, i, end);
+        i = end - 1;
+      }
+      job_.check();
+    }
+  }
+
+  void draw(const float* logits, std::vector<Active>& sequences, int64_t begin, int64_t end) {
+    int64_t m = end - begin;
+    std::vector<uint64_t> ids(m);
+    std::vector<int32_t> positions(m), tokens(m);
+    std::vector<float> logprobs(m);
+    for (int64_t i = 0; i < m; ++i) {
+      int64_t sequence = sequences[begin + i].sequence;
+      ids[i] = ids_[sequence];
+      positions[i] = static_cast<int32_t>(out_[sequence].tokens.size());
+    }
+    backend_.sample(tokens.data(), logprobs.data(), logits, ids.data(), positions.data(), m, model_.config().vocab_size, settings_.sampling);
+    for (int64_t i = 0; i < m; ++i) {
+      if (tokens[i] < 0) throw Error("ERR_NON_FINITE", "Generation met logits that are not finite: the model's weights have diverged or are corrupt.");
+      Active& s = sequences[begin + i];
+      s.token = tokens[i];
+      out_[s.sequence].tokens.push_back(tokens[i]);
+      out_[s.sequence].logprobs.push_back(logprobs[i]);
+    }
+  }
+
+  // Keeps a sequence active, or finishes it and frees its slot.
+  void accept(const Active& s) {
+    GeneratedSequence& sequence = out_[s.sequence];
+    bool stop = std::find(settings_.stop_tokens.begin(), settings_.stop_tokens.end(), s.token) != settings_.stop_tokens.end() || ends_in_stop_string(sequence.tokens);
+    if (!stop && static_cast<int64_t>(sequence.tokens.size()) < settings_.max_new_tokens) {
+      active_.push_back(s);
+      return;
+    }
+    sequence.stopped = stop;
+    free_.push_back(s.slot);
+    job_.report(++finished_, total_);
+  }
+
+  // True when the newest token completes a stop string (which may have begun in earlier tokens).
+  bool ends_in_stop_string(const std::vector<int32_t>& tokens) const {
+    if (settings_.stop_strings.empty()) return false;
+    size_t longest = 0;
+    for (const std::string& s : settings_.stop_strings) longest = std::max(longest, s.size());
+    const std::string& newest = settings_.token_bytes[tokens.back()];
+    std::string tail = newest;
+    for (size_t i = tokens.size() - 1; i > 0 && tail.size() < newest.size() + longest; --i) tail.insert(0, settings_.token_bytes[tokens[i - 1]]);
+    for (const std::string& s : settings_.stop_strings) {
+      size_t from = tail.size() >= newest.size() + s.size() ? tail.size() - newest.size() - s.size() + 1 : 0;
+      if (!s.empty() && tail.find(s, from) != std::string::npos) return true;
+    }
+    return false;
+  }
+
+  Qwen2& model_;
+  Backend& backend_;
+  const PackedBatch& prompts_;
+  const std::vector<uint64_t>& ids_;
+  const GenerateSettings& settings_;
+  JobContext& job_;
+  Arena cache_arena_, prefill_arena_, step_arena_;
+  std::vector<Tensor> keys_, values_;  // per layer; see Backend::decode_attention
+  std::vector<float> logits_;
+  std::vector<GeneratedSequence> out_;
+  std::vector<int32_t> free_;
+  std::vector<Active> active_;
+  int64_t capacity_ = 0, slots_ = 0, total_ = 0, next_ = 0, finished_ = 0;
+};
+
+}  // namespace
+
+std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& sequence_ids, const GenerateSettings& settings, JobContext& job) {
+  if (prompts.rows() == 0 || settings.samples == 0) return {};
+  return Decoder(model, prompts, sequence_ids, settings, job).run();
+}
+
+}  // namespace pk

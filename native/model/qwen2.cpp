@@ -1,0 +1,248 @@
+// Qwen2: weights, layout and forward. The backward and the optimizer step are in qwen2_backward.cpp.
+#include "model/qwen2.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/rng.h"
+
+namespace pk {
+
+PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* offsets, int64_t rows) {
+  PackedBatch batch{{tokens, tokens + n}, {offsets, offsets + rows + 1}, std::vector<int32_t>(static_cast<size_t>(n))};
+  for (int64_t r = 0; r < rows; ++r)
+    for (int32_t i = offsets[r]; i < offsets[r + 1]; ++i) batch.positions[i] = i - offsets[r];
+  return batch;
+}
+
+Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute)
+    : backend_(backend),
+      config_(config),
+      table_(config),
+      compute_(compute),
+      recompute_(recompute),
+      values_(backend),
+      gradients_(backend),
+      moment1_(backend),
+      moment2_(backend),
+      cast_arena_(backend),
+      rope_arena_(backend),
+      kept_arena_(backend),
+      work_arena_(backend) {
+  flat(Slot::value);
+  if (compute_ == DType::bf16) {
+    cast_arena_.take(DType::bf16, 1, table_.size);
+    cast_arena_.allocate();
+    values_cast_ = cast_arena_.take(DType::bf16, 1, table_.size).as<bf16>();
+  }
+}
+
+// --- weights --------------------------------------------------------------------------------------------------------
+
+float* Qwen2::flat(Slot slot) {
+  Flat& f = slot == Slot::value ? values_ : slot == Slot::gradient ? gradients_ : slot == Slot::first_moment ? moment1_ : moment2_;
+  if (!f.data) {
+    f.arena.take(DType::f32, 1, table_.size);
+    f.arena.allocate();
+    f.data = f.arena.take(DType::f32, 1, table_.size).f32();
+  }
+  return f.data;
+}
+
+bool Qwen2::has(Slot slot) const {
+  const Flat& f = slot == Slot::value ? values_ : slot == Slot::gradient ? gradients_ : slot == Slot::first_moment ? moment1_ : moment2_;
+  return f.data != nullptr;
+}
+
+void Qwen2::weights_changed() {
+  if (values_cast_) backend_.cast({values_cast_, DType::bf16, 1, table_.size}, {values_.data, DType::f32, 1, table_.size});
+  kept_ = false;
+}
+
+// Matrices normal(0, std), norms one, biases zero; each element from its own counter, so the order does not matter.
+void Qwen2::initialize(uint64_t seed, float std) {
+  for (size_t p = 0; p < table_.entries.size(); ++p) {
+    const Parameter& entry = table_.entries[p];
+    std::vector<float> host(static_cast<size_t>(entry.size()), entry.name.ends_with("norm.weight") ? 1.0f : 0.0f);
+    if (entry.matrix) {
+      for (int64_t i = 0; i < entry.size(); ++i) {
+        Philox draw = philox(seed, p, static_cast<uint64_t>(i));
+        host[static_cast<size_t>(i)] = std * std::sqrt(-2.0f * std::log(philox_uniform(draw[0]))) * std::cos(6.28318531f * philox_uniform(draw[1]));
+      }
+    }
+    backend_.copy_from_host(value(entry.offset), host.data(), entry.size() * 4);
+  }
+  weights_changed();
+}
+
+void Qwen2::copy_from(Qwen2& other) {
+  if (other.table_.size != table_.size || other.table_.entries.size() != table_.entries.size()) throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model of the same configuration.");
+  backend_.copy(flat(Slot::value), other.flat(Slot::value), table_.size * 4);
+  weights_changed();
+}
+
+Tensor Qwen2::weight(int64_t offset, int64_t rows, int64_t cols) {
+  if (values_cast_) return {values_cast_ + offset, DType::bf16, rows, cols};
+  return {values_.data + offset, DType::f32, rows, cols};
+}
+
+int64_t Qwen2::parameter_bytes() const { return values_.arena.bytes() + cast_arena_.bytes(); }
+
+const float* Qwen2::rope_table(int64_t positions) {
+  if (positions > rope_positions_) {
+    int64_t half = config_.head_size / 2, count = std::max<int64_t>(256, positions * 3 / 2);
+    std::vector<float> host(static_cast<size_t>(count * config_.head_size));
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t d = 0; d < half; ++d) {
+        // float32 frequencies and angles, as transformers computes them
+        float frequency = static_cast<float>(1.0 / std::pow(config_.rope_theta, 2.0 * static_cast<double>(d) / static_cast<double>(config_.head_size)));
+        float angle = static_cast<float>(t) * frequency;
+        host[static_cast<size_t>(t * config_.head_size + d)] = static_cast<float>(std::cos(static_cast<double>(angle)));
+        host[static_cast<size_t>(t * config_.head_size + half + d)] = static_cast<float>(std::sin(static_cast<double>(angle)));
+      }
+    rope_arena_.reset();
+    rope_arena_.release();
+    rope_arena_.take(DType::f32, count, config_.head_size);
+    rope_arena_.allocate();
+    rope_table_ = rope_arena_.take(DType::f32, count, config_.head_size).f32();
+    backend_.copy_from_host(rope_table_, host.data(), static_cast<int64_t>(host.size()) * 4);
+    rope_positions_ = count;
+  }
+  return rope_table_;
+}
+
+// --- memory layout ----------------------------------------------------------------------------------------------------
+
+LayerActivations Qwen2::take_layer(Arena& arena, int64_t n, bool inference) {
+  int64_t c = config_.hidden_size;
+  LayerActivations a;
+  a.x_in = arena.take(DType::f32, n, c);
+  a.rstd_in = arena.take(DType::f32, n, 1);
+  a.normed_in = arena.take(compute_, n, c);
+  a.qkv = arena.take(compute_, n, shape().qkv_size());
+  a.attention = arena.take(compute_, n, shape().q_size());
+  a.lse = arena.take(DType::f32, n, config_.heads);
+  a.x_mid = inference ? a.x_in : arena.take(DType::f32, n, c);
+  a.rstd_mid = inference ? a.rstd_in : arena.take(DType::f32, n, 1);
+  a.normed_mid = inference ? a.normed_in : arena.take(compute_, n, c);
+  a.gate_up = arena.take(compute_, n, 2 * config_.feed_forward_size);
+  return a;
+}
+
+void Qwen2::layout(int64_t n, int64_t scored, bool keep) {
+  int64_t c = config_.hidden_size, f = config_.feed_forward_size;
+  bool share = !keep || recompute_;
+  for (int pass = 0; pass < 2; ++pass) {
+    if (pass == 0) {
+      kept_arena_.reset();
+      work_arena_.reset();
+    } else {
+      kept_arena_.allocate();
+      work_arena_.allocate();
+    }
+    layers_.clear();
+    layer_inputs_.clear();
+    for (int64_t l = 0; l < (share ? 1 : config_.layers); ++l) layers_.push_back(take_layer(kept_arena_, n, !keep));
+    if (keep && recompute_)
+      for (int64_t l = 0; l < config_.layers; ++l) layer_inputs_.push_back(kept_arena_.take(DType::f32, n, c));
+    w_.delta = work_arena_.take(compute_, n, c);
+    w_.act = work_arena_.take(compute_, n, f);
+    w_.x_final = keep ? work_arena_.take(DType::f32, n, c) : layers_[0].x_in;
+    w_.rstd_final = work_arena_.take(DType::f32, n, 1);
+    w_.normed_final = work_arena_.take(compute_, n, c);
+    w_.scored_hidden = work_arena_.take(compute_, scored, c);
+    w_.lse = work_arena_.take(DType::f32, scored, 1);
+    if (keep) {
+      w_.d_x = work_arena_.take(DType::f32, n, c);
+      w_.d_x_cast = work_arena_.take(compute_, n, c);
+      w_.d_normed = work_arena_.take(compute_, n, c);
+      w_.d_gate_up = work_arena_.take(compute_, n, 2 * f);
+      w_.d_act = work_arena_.take(compute_, n, f);
+      w_.d_attention = work_arena_.take(compute_, n, shape().q_size());
+      w_.d_qkv = work_arena_.take(compute_, n, shape().qkv_size());
+      w_.d_scored = work_arena_.take(compute_, scored, c);
+    }
+  }
+}
+
+// --- forward ----------------------------------------------------------------------------------------------------------
+
+// x_in = x + delta; qkv = rotated(norm(x_in) @ Wqkv^T + b)
+void Qwen2::layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions) {
+  const LayerOffsets& at = table_.layers[layer];
+  int64_t c = config_.hidden_size, qkv = shape().qkv_size();
+  backend_.rmsnorm_forward(a.normed_in, a.rstd_in.f32(), a.x_in, x, delta, value(at.attention_norm), config_.rms_norm_eps);
+  backend_.matmul(a.qkv, a.normed_in, false, weight(at.qkv, qkv, c), true, config_.qkv_bias ? value(at.qkv_bias) : nullptr, false);
+  backend_.rope(a.qkv, positions, rope_table_, shape(), false);
+}
+
+// x_mid = x_in + attention @ Wo^T; delta = (silu(gate) * up) @ Wdown^T of norm(x_mid)
+void Qwen2::layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta) {
+  const LayerOffsets& at = table_.layers[layer];
+  int64_t c = config_.hidden_size, f = config_.feed_forward_size;
+  backend_.matmul(delta, a.attention, false, weight(at.o, c, shape().q_size()), true, nullptr, false);
+  backend_.rmsnorm_forward(a.normed_mid, a.rstd_mid.f32(), a.x_mid, a.x_in, delta, value(at.mlp_norm), config_.rms_norm_eps);
+  backend_.matmul(a.gate_up, a.normed_mid, false, weight(at.gate_up, 2 * f, c), true, nullptr, false);
+  backend_.swiglu_forward(act, a.gate_up);
+  backend_.matmul(delta, act, false, weight(at.down, c, f), true, nullptr, false);
+}
+
+void Qwen2::final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta) {
+  backend_.rmsnorm_forward(normed, rstd, x_out, x, delta, value(table_.final_norm), config_.rms_norm_eps);
+}
+
+void Qwen2::run_layers(const PackedBatch& batch, bool keep, JobContext& job) {
+  int32_t longest = 0;
+  for (int64_t r = 0; r < batch.rows(); ++r) longest = std::max(longest, batch.offsets[r + 1] - batch.offsets[r]);
+  rope_table(longest);
+  backend_.embedding_forward(layers_[0].x_in, batch.tokens.data(), value(table_.embedding));
+  Tensor x = layers_[0].x_in, delta;
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    const LayerActivations& a = layers_[layers_.size() == 1 ? 0 : l];
+    layer_qkv(l, a, x, delta, batch.positions.data());
+    if (!layer_inputs_.empty()) backend_.copy(layer_inputs_[l].data, a.x_in.data, a.x_in.bytes());
+    job.check();
+    backend_.attention_forward(a.attention, keep ? a.lse.f32() : nullptr, a.qkv, batch.offsets.data(), batch.rows(), shape());
+    job.check();
+    layer_rest(l, a, w_.act, w_.delta);
+    job.check();
+    x = a.x_mid;
+    delta = w_.delta;
+    job.report(l + 1, config_.layers);
+  }
+  final_norm(w_.normed_final, w_.rstd_final.f32(), w_.x_final, x, delta);
+}
+
+void Qwen2::forward(float* logprobs, float* entropy, const PackedBatch& batch, const int32_t* prompt_lengths, float temperature, bool keep, JobContext& job) {
+  kept_ = false;
+  scored_rows_.clear();
+  scored_targets_.clear();
+  for (int64_t r = 0; r < batch.rows(); ++r)
+    for (int32_t i = batch.offsets[r] + prompt_lengths[r]; i < batch.offsets[r + 1]; ++i) {
+      scored_rows_.push_back(i - 1);
+      scored_targets_.push_back(batch.tokens[i]);
+    }
+  int64_t scored = static_cast<int64_t>(scored_rows_.size());
+  batch_ = batch;
+  temperature_ = temperature;
+  if (batch.size() > 0) {
+    layout(batch.size(), scored, keep);
+    run_layers(batch_, keep, job);
+    backend_.gather_rows(w_.scored_hidden, w_.normed_final, scored_rows_.data());
+    if (scored > 0) backend_.linear_logprobs_forward(logprobs, entropy, w_.lse.f32(), w_.scored_hidden, head(), scored_targets_.data(), temperature);
+    job.check();
+  }
+  scored_entropy_.assign(entropy, entropy + scored);
+  kept_ = keep;
+}
+
+void Qwen2::logits(float* out, const PackedBatch& batch, JobContext& job) {
+  kept_ = false;
+  if (batch.size() == 0) return;
+  layout(batch.size(), 0, false);
+  run_layers(batch, false, job);
+  backend_.matmul({out, batch.size(), config_.vocab_size}, w_.normed_final, false, head(), true, nullptr, false);
+}
+
+}  // namespace pk

@@ -1,0 +1,132 @@
+// Qwen2: the language model on a Backend. Forward, backward and AdamW over packed batches; see parameters.h for weights
+// and decode.h for generation. Sees nothing of a device but ops/backend.h.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/job.h"
+#include "model/parameters.h"
+#include "ops/backend.h"
+
+namespace pk {
+
+struct StepSettings {
+  float lr, beta1, beta2, eps, weight_decay, grad_clip;
+};
+struct StepResult {
+  double grad_norm;
+  bool skipped;  // a non-finite gradient norm: nothing was changed, gradients were zeroed
+};
+
+// What one layer keeps for its backward. N tokens of a packed batch; T is the compute type.
+struct LayerActivations {
+  Tensor x_in;       // [N, C] f32: residual stream entering the layer
+  Tensor rstd_in;    // [N, 1] f32
+  Tensor normed_in;  // [N, C] T
+  Tensor qkv;        // [N, QKV] T, rotated
+  Tensor attention;  // [N, D] T
+  Tensor lse;        // [N, NH] f32
+  Tensor x_mid;      // [N, C] f32: residual stream after attention
+  Tensor rstd_mid;   // [N, 1] f32
+  Tensor normed_mid; // [N, C] T
+  Tensor gate_up;    // [N, 2F] T
+};
+
+struct PackedBatch {
+  std::vector<int32_t> tokens;     // [N]
+  std::vector<int32_t> offsets;    // [B+1]
+  std::vector<int32_t> positions;  // [N] index of each token in its row
+  int64_t size() const { return static_cast<int64_t>(tokens.size()); }
+  int64_t rows() const { return static_cast<int64_t>(offsets.size()) - 1; }
+};
+PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* offsets, int64_t rows);
+
+class Qwen2 {
+ public:
+  enum class Slot { value, gradient, first_moment, second_moment };
+
+  Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute);
+
+  const ModelConfig& config() const { return config_; }
+  const ParameterTable& table() const { return table_; }
+  Backend& backend() { return backend_; }
+  DType compute() const { return compute_; }
+  HeadShape shape() const { return {config_.heads, config_.kv_heads, config_.head_size}; }
+
+  // Weights. values() is flat host-visible memory on the CPU backend; call weights_changed() after writing to it.
+  float* flat(Slot slot);  // allocates gradients and moments on first use
+  bool has(Slot slot) const;
+  void initialize(uint64_t seed, float std);
+  void copy_from(Qwen2& other);
+  void weights_changed();
+  int64_t step_count() const { return step_count_; }
+  void set_step_count(int64_t steps) { step_count_ = steps; }
+
+  // logprobs, entropy [R] of the scored tokens: row i's tokens from prompt_lengths[i] on, packed.
+  void forward(float* logprobs, float* entropy, const PackedBatch& batch, const int32_t* prompt_lengths, float temperature, bool keep, JobContext& job);
+  void logits(float* out /*[N, V]*/, const PackedBatch& batch, JobContext& job);
+  // Gradients of the kept forward, accumulated; d_entropy may be null.
+  void backward(const float* d_logprobs /*[R]*/, const float* d_entropy /*[R]*/, JobContext& job);
+  bool has_kept_forward() const { return kept_; }
+  int64_t kept_scored() const { return static_cast<int64_t>(scored_rows_.size()); }
+  void zero_gradients();
+  StepResult step(const StepSettings& settings);
+
+  // Parts used by decoding too. delta [N, C] T is what the layer adds to the residual stream.
+  Tensor weight(int64_t offset, int64_t rows, int64_t cols);  // in the compute type
+  float* value(int64_t offset) { return flat(Slot::value) + offset; }
+  void layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions);
+  void layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta);
+  void final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta);
+  Tensor head() { return weight(table_.head, config_.vocab_size, config_.hidden_size); }
+  LayerActivations take_layer(Arena& arena, int64_t n, bool inference);
+  const float* rope_table(int64_t positions);
+
+  int64_t parameter_bytes() const;
+  int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes(); }
+
+ private:
+  void run_layers(const PackedBatch& batch, bool keep, JobContext& job);
+  void layout(int64_t n, int64_t scored, bool keep);
+  void recompute_layer(int64_t layer);
+  void layer_backward(int64_t layer, const LayerActivations& a);
+  void backward_mlp(int64_t layer, const LayerActivations& a);
+  void backward_attention(int64_t layer, const LayerActivations& a);
+
+  Backend& backend_;
+  ModelConfig config_;
+  ParameterTable table_;
+  DType compute_;
+  bool recompute_;
+  int64_t step_count_ = 0;
+
+  struct Flat {
+    explicit Flat(Backend& b) : arena(b) {}
+    Arena arena;
+    float* data = nullptr;
+  };
+  Flat values_, gradients_, moment1_, moment2_;
+  Arena cast_arena_;
+  bf16* values_cast_ = nullptr;  // [size] when computing in bfloat16
+  Arena rope_arena_;
+  int64_t rope_positions_ = 0;
+  float* rope_table_ = nullptr;
+
+  Arena kept_arena_, work_arena_;
+  std::vector<LayerActivations> layers_;  // one per layer, or a single shared one
+  std::vector<Tensor> layer_inputs_;      // [N, C] f32 per layer, when recomputing
+  struct Work {
+    Tensor delta, act, x_final, rstd_final, normed_final, scored_hidden, lse;
+    Tensor d_x, d_x_cast, d_normed, d_gate_up, d_act, d_attention, d_qkv, d_scored;
+  } w_;
+  PackedBatch batch_;
+  std::vector<int32_t> scored_rows_;     // [R] positions whose hidden state predicts a scored token
+  std::vector<int32_t> scored_targets_;  // [R]
+  std::vector<float> scored_entropy_;    // [R]
+  float temperature_ = 1.0f;
+  bool kept_ = false;
+};
+
+}  // namespace pk

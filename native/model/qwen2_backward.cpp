@@ -1,0 +1,95 @@
+// Qwen2: backward and the optimizer step. Gradients have the names and shapes of the weights and accumulate until step().
+#include <cmath>
+
+#include "core/error.h"
+#include "model/qwen2.h"
+
+namespace pk {
+
+void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext& job) {
+  if (!kept_) throw Error("ERR_STATE", "backward() needs a forward() that kept its activations since the last change of the weights.");
+  kept_ = false;
+  int64_t scored = static_cast<int64_t>(scored_rows_.size());
+  if (scored == 0) return;
+  float* gradients = flat(Slot::gradient);
+  int64_t c = config_.hidden_size;
+  try {
+    Tensor d_head(gradients + table_.head, config_.vocab_size, c);
+    backend_.linear_logprobs_backward(w_.d_scored, d_head, w_.scored_hidden, head(), scored_targets_.data(), w_.lse.f32(), scored_entropy_.data(), d_logprobs, d_entropy, temperature_);
+    job.check();
+    backend_.scatter_rows(w_.d_normed, w_.d_scored, scored_rows_.data());
+    backend_.zero(w_.d_x.data, w_.d_x.bytes());
+    backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + table_.final_norm, w_.d_normed, w_.x_final, value(table_.final_norm), w_.rstd_final.f32());
+    for (int64_t l = config_.layers - 1; l >= 0; --l) {
+      if (recompute_) recompute_layer(l);
+      const LayerActivations& a = layers_[recompute_ ? 0 : l];
+      backward_mlp(l, a);
+      job.check();
+      backward_attention(l, a);
+      job.check();
+      job.report(config_.layers - l, config_.layers);
+    }
+    backend_.embedding_backward(gradients + table_.embedding, w_.d_x, batch_.tokens.data(), config_.vocab_size);
+  } catch (const Aborted&) {
+    zero_gradients();  // half a batch's gradients are of no use to anyone
+    throw;
+  }
+}
+
+void Qwen2::recompute_layer(int64_t layer) {
+  const LayerActivations& a = layers_[0];
+  layer_qkv(layer, a, layer_inputs_[layer], Tensor(), batch_.positions.data());
+  backend_.attention_forward(a.attention, a.lse.f32(), a.qkv, batch_.offsets.data(), batch_.rows(), shape());
+  layer_rest(layer, a, w_.act, w_.delta);
+}
+
+// d_x holds the gradient of the layer's output; adds what flows back through the feed-forward block.
+void Qwen2::backward_mlp(int64_t layer, const LayerActivations& a) {
+  const LayerOffsets& at = table_.layers[layer];
+  int64_t c = config_.hidden_size, f = config_.feed_forward_size;
+  float* gradients = flat(Slot::gradient);
+  backend_.matmul(w_.d_act, w_.d_x_cast, false, weight(at.down, c, f), false, nullptr, false);
+  backend_.swiglu_backward(w_.d_gate_up, w_.act, w_.d_act, a.gate_up);
+  backend_.matmul({gradients + at.down, c, f}, w_.d_x_cast, true, w_.act, false, nullptr, true);
+  backend_.matmul({gradients + at.gate_up, 2 * f, c}, w_.d_gate_up, true, a.normed_mid, false, nullptr, true);
+  backend_.matmul(w_.d_normed, w_.d_gate_up, false, weight(at.gate_up, 2 * f, c), false, nullptr, false);
+  backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + at.mlp_norm, w_.d_normed, a.x_mid, value(at.mlp_norm), a.rstd_mid.f32());
+}
+
+void Qwen2::backward_attention(int64_t layer, const LayerActivations& a) {
+  const LayerOffsets& at = table_.layers[layer];
+  int64_t c = config_.hidden_size, d = shape().q_size(), qkv = shape().qkv_size();
+  float* gradients = flat(Slot::gradient);
+  backend_.matmul(w_.d_attention, w_.d_x_cast, false, weight(at.o, c, d), false, nullptr, false);
+  backend_.matmul({gradients + at.o, c, d}, w_.d_x_cast, true, a.attention, false, nullptr, true);
+  backend_.attention_backward(w_.d_qkv, w_.d_attention, a.attention, a.lse.f32(), a.qkv, batch_.offsets.data(), batch_.rows(), shape());
+  backend_.rope(w_.d_qkv, batch_.positions.data(), rope_table_, shape(), true);
+  if (config_.qkv_bias) backend_.column_sum(gradients + at.qkv_bias, w_.d_qkv);
+  backend_.matmul({gradients + at.qkv, qkv, c}, w_.d_qkv, true, a.normed_in, false, nullptr, true);
+  backend_.matmul(w_.d_normed, w_.d_qkv, false, weight(at.qkv, qkv, c), false, nullptr, false);
+  backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + at.attention_norm, w_.d_normed, a.x_in, value(at.attention_norm), a.rstd_in.f32());
+}
+
+void Qwen2::zero_gradients() {
+  if (has(Slot::gradient)) backend_.zero(flat(Slot::gradient), table_.size * 4);
+}
+
+StepResult Qwen2::step(const StepSettings& s) {
+  float* gradients = flat(Slot::gradient);
+  double norm = std::sqrt(backend_.squared_norm(gradients, table_.size));
+  if (!std::isfinite(norm)) {
+    zero_gradients();
+    return {norm, true};
+  }
+  float scale = s.grad_clip > 0.0f && norm > s.grad_clip ? static_cast<float>(s.grad_clip / (norm + 1e-6)) : 1.0f;
+  ++step_count_;
+  for (const Parameter& p : table_.entries) {
+    AdamWSettings settings{s.lr, s.beta1, s.beta2, s.eps, p.matrix ? s.weight_decay : 0.0f, step_count_, scale};
+    backend_.adamw(value(p.offset), values_cast_ ? values_cast_ + p.offset : nullptr, gradients + p.offset, flat(Slot::first_moment) + p.offset, flat(Slot::second_moment) + p.offset, p.size(), settings);
+  }
+  zero_gradients();
+  kept_ = false;
+  return {norm, false};
+}
+
+}  // namespace pk
