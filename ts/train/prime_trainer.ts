@@ -60,7 +60,7 @@ export interface PrimeTrainer {
   reference: Model | undefined; // frozen
   state: PrimeState;
   savedStep: number;
-  clock: PhaseClock;
+  clock: PhaseClock; // of the step under way
   run: RunLog | undefined;
   signal: AbortSignal | undefined;
   emit(event: TrainEvent): void;
@@ -116,25 +116,25 @@ export async function saveCheckpoint(t: PrimeTrainer): Promise<void> {
 // --- internal ---
 
 function assemble(options: PrimeRunOptions, config: PrimeConfig, models: Pick<PrimeTrainer, "prm" | "reference">, state: PrimeState, close: () => void): PrimeTrainer {
-  const clock = new PhaseClock();
   const emit = (event: TrainEvent) => options.onEvent?.(event);
-  return {
+  const t: PrimeTrainer = {
     config,
     task: options.task,
     policy: options.policy,
     ...models,
     state,
     savedStep: options.resume ? state.step : -1,
-    clock,
+    clock: new PhaseClock(),
     run: options.run,
     signal: options.signal,
     emit,
     during: (phase, work) => {
       emit({ type: "phase", trainer: "prime", phase, step: state.step, steps: config.steps });
-      return clock.time(phase, work);
+      return t.clock.time(phase, work);
     },
     close,
   };
+  return t;
 }
 
 function freshState(): PrimeState {
