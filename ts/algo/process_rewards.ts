@@ -12,7 +12,12 @@ export interface ProcessRewardOptions {
 }
 
 /** r_t = beta * (log phi - log ref), clipped, scaled; and the PRM's probability of success after each token. `scores` [B] is the unclipped sum of each row. */
-export function processRewards(prm: Float32Array, reference: Float32Array, offsets: Int32Array, o: ProcessRewardOptions): ProcessRewards & { scores: Float32Array } {
+export function processRewards(
+  prm: Float32Array,
+  reference: Float32Array,
+  offsets: Int32Array,
+  o: ProcessRewardOptions,
+): ProcessRewards & { scores: Float32Array } {
   const { rewards, q, scores } = implicitRewards(prm, reference, offsets, { beta: o.prmBeta });
   const values = q.map((x) => 1 / (1 + Math.exp(-x)));
   const clipped = o.processClip > 0 ? rewards.map((r) => Math.min(o.processClip, Math.max(-o.processClip, r))) : rewards;

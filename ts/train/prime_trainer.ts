@@ -115,7 +115,13 @@ export async function saveCheckpoint(t: PrimeTrainer): Promise<void> {
 
 // --- internal ---
 
-function assemble(options: PrimeRunOptions, config: PrimeConfig, models: Pick<PrimeTrainer, "prm" | "reference">, state: PrimeState, close: () => void): PrimeTrainer {
+function assemble(
+  options: PrimeRunOptions,
+  config: PrimeConfig,
+  models: Pick<PrimeTrainer, "prm" | "reference">,
+  state: PrimeState,
+  close: () => void,
+): PrimeTrainer {
   const emit = (event: TrainEvent) => options.onEvent?.(event);
   const t: PrimeTrainer = {
     config,

@@ -129,7 +129,8 @@ class SftTrainer {
     const { config, state, options } = this;
     const { heldOut } = options.task;
     const problems = config.evalProblems === 0 ? heldOut : heldOut.slice(0, config.evalProblems);
-    const onProgress = (done: number, total: number) => options.onEvent?.({ type: "phase", trainer: "sft", phase: "eval", step: state.step, steps: config.steps, done, total });
+    const onProgress = (done: number, total: number) =>
+      options.onEvent?.({ type: "phase", trainer: "sft", phase: "eval", step: state.step, steps: config.steps, done, total });
     const measure = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: options.signal };
     const { accuracy, truncated } = await this.during("eval", () => measureAccuracy(options.model, options.task, problems, measure));
     state.evaluatedStep = state.step;
