@@ -10,6 +10,16 @@ export interface NativeInfo {
   cpuFeatures: string[];
   gemm: string;
   threads: number;
+  compiler: string;
+  nvcc?: string; // version of the CUDA compiler found at build time
+  cudaBackend: boolean; // whether GPU kernels are in this build
+}
+
+export interface NativeCudaState {
+  driverLibrary: boolean;
+  driverVersion: number; // 12040 means CUDA 12.4; 0 when unknown
+  devices: string[];
+  state: string; // one sentence
 }
 
 export interface NativeModelConfig {
@@ -104,6 +114,7 @@ export interface NativeModel {
 
 export interface NativeAddon {
   info(): NativeInfo;
+  cudaState(): NativeCudaState;
   setThreads(threads: number): void;
   createModel(config: NativeModelConfig, options: NativeModelOptions): NativeModel;
 }
