@@ -1,0 +1,180 @@
+// Tokenizer: text <-> token ids from a Hugging Face tokenizer.json, over @huggingface/tokenizers, with the chat template of tokenizer_config.json.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
+import { PrimekitError, rangeError, typeError } from "../errors.ts";
+import { type ChatMessage, chatTemplateOf, renderChat } from "./chat.ts";
+import { checkSupported, type TokenizerConfig, type TokenizerJson } from "./supported.ts";
+import { tokenBytesTable } from "./token_bytes.ts";
+
+/** Files a tokenizer folder may hold; the first two are required. */
+const FILES = { tokenizer: "tokenizer.json", config: "tokenizer_config.json", template: "chat_template.jinja" } as const;
+
+export class Tokenizer {
+  /** Number of ids the tokenizer knows: the largest id + 1. A model's embedding may have more rows. */
+  readonly vocabSize: number;
+  readonly eosId: number;
+  readonly padId: number | undefined;
+  readonly #json: TokenizerJson;
+  readonly #config: TokenizerConfig;
+  readonly #hf: HfTokenizer;
+  readonly #ids: Map<string, number>; // token text as in tokenizer.json -> id
+  readonly #tokens: (string | undefined)[]; // [V]
+  readonly #special: Set<number>;
+  #bytes: Uint8Array[] | undefined; // [V], made on first use
+
+  private constructor(json: TokenizerJson, config: TokenizerConfig) {
+    checkSupported(json, config);
+    this.#json = json;
+    this.#config = config;
+    this.#hf = construct(json, config);
+    this.#ids = this.#hf.get_vocab(true);
+    this.#tokens = [];
+    for (const [token, id] of this.#ids) this.#tokens[id] = token;
+    for (const token of json.added_tokens ?? []) this.#tokens[token.id] = token.content;
+    this.vocabSize = this.#tokens.length;
+    this.#special = new Set((json.added_tokens ?? []).filter((token) => token.special).map((token) => token.id));
+    const eos = contentOf(config.eos_token);
+    if (eos === undefined)
+      throw new PrimekitError("ERR_TOKENIZER", "The tokenizer has no eos_token in tokenizer_config.json; primekit needs one to know where a text ends.");
+    this.eosId = this.idOf(eos);
+    const pad = contentOf(config.pad_token);
+    this.padId = pad === undefined ? undefined : this.idOf(pad);
+  }
+
+  /**
+   * The tokenizer of a Hugging Face directory (tokenizer.json, tokenizer_config.json and, where present, chat_template.jinja).
+   * Throws ERR_TOKENIZER when a file is missing, is not JSON or asks for something this tokenizer would do differently.
+   */
+  static async load(dir: string): Promise<Tokenizer> {
+    const json = await readJson(join(dir, FILES.tokenizer));
+    const config = await readJson(join(dir, FILES.config));
+    const template = await readFile(join(dir, FILES.template), "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined; // optional: the template usually sits in tokenizer_config.json
+      throw new PrimekitError("ERR_TOKENIZER", `${join(dir, FILES.template)} could not be read: ${error.message}`, { cause: error });
+    });
+    return Tokenizer.fromJson(json, template === undefined ? config : { ...(config as object), chat_template: template });
+  }
+
+  /** The same from the parsed contents of tokenizer.json and tokenizer_config.json. */
+  static fromJson(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
+    if (!isObject(tokenizerJson)) throw typeError("tokenizerJson", "the parsed contents of a tokenizer.json", tokenizerJson);
+    if (!isObject(tokenizerConfig)) throw typeError("tokenizerConfig", "the parsed contents of a tokenizer_config.json", tokenizerConfig);
+    return new Tokenizer(tokenizerJson as unknown as TokenizerJson, tokenizerConfig as TokenizerConfig);
+  }
+
+  /** Token ids of a text; special tokens are recognised where they are written out, none are added. */
+  encode(text: string): Int32Array /* [T] */ {
+    if (typeof text !== "string") throw typeError("text", "a string", text);
+    if (text.length === 0) return new Int32Array(0);
+    const ids: (number | undefined)[] = this.#hf.encode(text, { add_special_tokens: false }).ids;
+    const unknown = ids.indexOf(undefined);
+    if (unknown >= 0)
+      throw new PrimekitError(
+        "ERR_TOKENIZER",
+        `The text cannot be encoded: its token ${unknown} is outside the vocabulary and the tokenizer has no unk_token.`,
+      );
+    return Int32Array.from(ids as number[]);
+  }
+
+  /**
+   * Text of token ids. Ids without a token (padded rows of an embedding) read as U+FFFD; spaces are never "cleaned up".
+   * Throws a RangeError for ids that are no non-negative integers.
+   */
+  decode(ids: ArrayLike<number>, options: { skipSpecialTokens?: boolean } = {}): string {
+    let text = "";
+    let run: number[] = [];
+    const flush = () => {
+      // the library throws on an empty list
+      if (run.length > 0) text += this.#hf.decode(run, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+      run = [];
+    };
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i];
+      if (!Number.isInteger(id) || id < 0) throw rangeError(`ids[${i}]`, "a non-negative integer", id);
+      if (options.skipSpecialTokens && this.#special.has(id)) continue;
+      if (this.#tokens[id] !== undefined) {
+        run.push(id);
+      } else {
+        flush();
+        text += "\uFFFD";
+      }
+    }
+    flush();
+    return text;
+  }
+
+  /** Id of a token written as in tokenizer.json. Throws ERR_TOKENIZER for one that is not in the vocabulary. */
+  idOf(token: string): number {
+    const id = this.#ids.get(token) ?? this.#json.added_tokens?.find((added) => added.content === token)?.id;
+    if (id === undefined)
+      throw new PrimekitError(
+        "ERR_TOKENIZER",
+        `The token ${JSON.stringify(token)} is not in the tokenizer's vocabulary of ${this.vocabSize ?? this.#tokens.length} tokens.`,
+      );
+    return id;
+  }
+
+  /** Whether an id is a special token (end of text, chat mark-up, padding). */
+  isSpecial(id: number): boolean {
+    return this.#special.has(id);
+  }
+
+  /** The bytes a token adds to a text; empty for ids without a token. A character may spread over several tokens. */
+  tokenBytes(id: number): Uint8Array {
+    if (!Number.isInteger(id) || id < 0) throw rangeError("id", "a non-negative integer", id);
+    this.#bytes ??= tokenBytesTable(this.#json, this.#tokens);
+    return this.#bytes[id] ?? new Uint8Array(0);
+  }
+
+  /** The chat template applied to messages; with addGenerationPrompt the text ends where the assistant's answer begins. */
+  chat(messages: readonly ChatMessage[], options: { addGenerationPrompt?: boolean } = {}): string {
+    const template = chatTemplateOf(this.#config);
+    return renderChat(template, messages, {
+      add_generation_prompt: options.addGenerationPrompt ?? false,
+      bos_token: contentOf(this.#config.bos_token) ?? "",
+      eos_token: contentOf(this.#config.eos_token) ?? "",
+      pad_token: contentOf(this.#config.pad_token) ?? "",
+      unk_token: contentOf(this.#config.unk_token) ?? "",
+    });
+  }
+
+  /** Writes tokenizer.json and tokenizer_config.json into a directory (made where missing), readable by transformers too. */
+  async save(dir: string): Promise<void> {
+    await mkdir(dir, { recursive: true });
+    await writeFile(join(dir, FILES.tokenizer), `${JSON.stringify(this.#json, null, 2)}\n`);
+    await writeFile(join(dir, FILES.config), `${JSON.stringify(this.#config, null, 2)}\n`);
+  }
+}
+
+// --- internal ---
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** tokenizer_config.json writes a token as a string or as an object with its content. */
+function contentOf(token: TokenizerConfig["eos_token"]): string | undefined {
+  return typeof token === "string" ? token : (token?.content ?? undefined);
+}
+
+function construct(json: TokenizerJson, config: TokenizerConfig): HfTokenizer {
+  try {
+    return new HfTokenizer(json, config);
+  } catch (error) {
+    throw new PrimekitError("ERR_TOKENIZER", `tokenizer.json could not be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+async function readJson(file: string): Promise<unknown> {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new PrimekitError("ERR_TOKENIZER", `${file} could not be read: ${error.code === "ENOENT" ? "there is no such file" : error.message}.`, {
+      cause: error,
+    });
+  });
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new PrimekitError("ERR_TOKENIZER", `${file} is not valid JSON: ${(error as Error).message}.`, { cause: error });
+  }
+}

@@ -1,0 +1,23 @@
+// What a trainer tells its caller while it runs. Trainers never print.
+
+import type { MetricValues } from "./metrics.ts";
+
+export type Phase = "rollout" | "verify" | "score" | "prm" | "policy" | "train" | "eval" | "save";
+
+export type TrainEvent =
+  /** Work on `phase` of the step after `step` goes on; done/total count sequences where known. */
+  | { type: "phase"; trainer: "sft" | "prime"; phase: Phase; step: number; steps: number; done?: number; total?: number }
+  /** Step number `step` (1 … steps) is complete. */
+  | { type: "step"; trainer: "sft" | "prime"; step: number; steps: number; metrics: MetricValues }
+  | { type: "eval"; trainer: "sft" | "prime"; step: number; steps: number; accuracy: number }
+  | { type: "checkpoint"; trainer: "sft" | "prime"; step: number; dir: string }
+  | { type: "warning"; trainer: "sft" | "prime"; step: number; message: string };
+
+export type OnEvent = (event: TrainEvent) => void;
+
+/** A point to go on from: what RunFolder.newestCheckpoint() returns. */
+export interface ResumePoint {
+  step: number;
+  dir: string;
+  state: unknown;
+}

@@ -1,0 +1,214 @@
+// Supervised fine-tuning on a task's demonstrations, with loss on the answer tokens.
+
+import { join } from "node:path";
+import { learningRate } from "../algo/schedule.ts";
+import { countSkips, type MicroLoss, type SkipCounter, updateMinibatch } from "../algo/update.ts";
+import type { Task } from "../data/task.ts";
+import { PrimekitError } from "../errors.ts";
+import { measureAccuracy } from "../eval/accuracy.ts";
+import { Model } from "../model.ts";
+import { range, splitByTokens } from "../rollout/pack.ts";
+import { encodePrompt } from "../rollout/sample.ts";
+import type { Row } from "../rollout/types.ts";
+import type { RunFolder } from "../run/run_folder.ts";
+import { parseSftConfig, type SftConfig, type SftConfigInput } from "./config.ts";
+import type { OnEvent, Phase, ResumePoint } from "./events.ts";
+import { metricRow, PhaseClock } from "./metrics.ts";
+import { unlessAborted } from "./stop.ts";
+
+export interface SftRunOptions {
+  config: SftConfigInput;
+  task: Task;
+  model: Model; // trained in place
+  run?: Pick<RunFolder, "appendMetrics" | "saveCheckpoint" | "truncateMetricsAfter">;
+  resume?: ResumePoint;
+  signal?: AbortSignal; // stops after the step under way, with a checkpoint
+  onEvent?: OnEvent;
+}
+
+/** Everything beside weights and optimizer that the next step depends on, as JSON. */
+export interface SftState {
+  version: 1;
+  step: number; // steps completed; the data position is step * batchSize
+  skips: SkipCounter;
+  evaluatedStep: number; // -1: never
+  reached: boolean; // stopAccuracy was reached: training is over
+  accuracies: { step: number; accuracy: number }[];
+  tokens: number; // answer tokens trained on
+  seconds: Record<string, number>;
+}
+
+export interface SftResult {
+  stopped: boolean; // by the signal
+  step: number;
+  loss: number | undefined; // of the last step
+  accuracyBefore: number | undefined; // held-out, greedy
+  accuracyAfter: number | undefined;
+  tokens: number;
+  seconds: Record<string, number>; // by phase
+  skippedUpdates: number;
+}
+
+/**
+ * Trains `model` in place: step k sees demonstrations k*batchSize … (k+1)*batchSize-1. Bit-identical for equal config, task and start, whether resumed or not.
+ * Throws ERR_CONFIG, ERR_CHECKPOINT, ERR_NON_FINITE (too many skipped updates in a row) and what model and run folder throw.
+ */
+export async function runSft(options: SftRunOptions): Promise<SftResult> {
+  const t = new SftTrainer(options);
+  if (options.resume) await t.resume(options.resume);
+  await unlessAborted(options.signal, () => t.train());
+  if (options.signal?.aborted) await t.save();
+  return t.result();
+}
+
+// --- internal ---
+
+class SftTrainer {
+  private readonly options: SftRunOptions;
+  private readonly config: SftConfig;
+  private state: SftState = {
+    version: 1,
+    step: 0,
+    skips: { total: 0, inARow: 0 },
+    evaluatedStep: -1,
+    reached: false,
+    accuracies: [],
+    tokens: 0,
+    seconds: {},
+  };
+  private savedStep = -1;
+  private clock = new PhaseClock();
+  private loss: number | undefined;
+
+  constructor(options: SftRunOptions) {
+    this.options = options;
+    this.config = parseSftConfig(options.config);
+  }
+
+  async train(): Promise<void> {
+    const { config, state, options } = this;
+    const last = () => state.step === config.steps || state.reached;
+    const every = (period: number) => last() || (period > 0 && state.step > 0 && state.step % period === 0);
+    while (!options.signal?.aborted) {
+      if ((state.step === 0 || every(config.evalEvery)) && state.evaluatedStep !== state.step) await this.evaluate();
+      if (every(config.saveEvery)) await this.save();
+      if (last()) return;
+      await this.trainStep();
+    }
+  }
+
+  private async trainStep(): Promise<void> {
+    const { config, state, options } = this;
+    const rows = range(config.batchSize).map((i) => demonstrationRow(options.task, state.step * config.batchSize + i));
+    const tokens = rows.reduce((sum, row) => sum + row.response.length, 0);
+    const lr = learningRate(state.step, config);
+    const step = { lr, betas: [0.9, config.beta2] as [number, number], weightDecay: config.weightDecay, gradClip: config.gradClip };
+    const parts = splitByTokens(rows, range(rows.length), config.maxTokensPerBatch);
+    const update = await this.during("train", () => updateMinibatch(options.model, rows, parts, negativeLogLikelihood(tokens), step));
+    countSkips(state.skips, update.skipped, "the model", config.maxSkippedUpdates);
+    state.step++;
+    state.tokens += tokens;
+    this.loss = update.skipped ? this.loss : update.loss;
+    const { seconds, elapsed } = this.takeTimes();
+    const row = metricRow({
+      step: state.step,
+      lr,
+      "sft/loss": update.skipped ? undefined : update.loss,
+      "sft/gradNorm": update.skipped ? undefined : update.gradNorm,
+      "sft/tokens": tokens,
+      "sft/skipped": state.skips.total,
+      "time/train": seconds.train,
+      "time/step": elapsed,
+      "time/tokensPerSecond": rows.reduce((sum, { prompt, response }) => sum + prompt.length + response.length, 0) / elapsed,
+    });
+    await options.run?.appendMetrics(row);
+    options.onEvent?.({ type: "step", trainer: "sft", step: state.step, steps: config.steps, metrics: row });
+  }
+
+  private async evaluate(): Promise<void> {
+    const { config, state, options } = this;
+    const { heldOut } = options.task;
+    const problems = config.evalProblems === 0 ? heldOut : heldOut.slice(0, config.evalProblems);
+    const onProgress = (done: number, total: number) => options.onEvent?.({ type: "phase", trainer: "sft", phase: "eval", step: state.step, steps: config.steps, done, total });
+    const measure = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: options.signal };
+    const { accuracy, truncated } = await this.during("eval", () => measureAccuracy(options.model, options.task, problems, measure));
+    state.evaluatedStep = state.step;
+    state.accuracies.push({ step: state.step, accuracy });
+    if (config.stopAccuracy > 0 && state.step > 0 && accuracy >= config.stopAccuracy) state.reached = true;
+    const { seconds } = this.takeTimes();
+    await options.run?.appendMetrics(metricRow({ step: state.step, "eval/accuracy": accuracy, "eval/truncated": truncated, "time/eval": seconds.eval }));
+    options.onEvent?.({ type: "eval", trainer: "sft", step: state.step, steps: config.steps, accuracy });
+  }
+
+  /** Saves the checkpoint of the last complete step, once. */
+  async save(): Promise<void> {
+    const { run, model, task, onEvent } = this.options;
+    if (!run || this.savedStep === this.state.step) return;
+    const dir = await this.during("save", () =>
+      run.saveCheckpoint(this.state.step, this.state, async (dir) => {
+        await model.save(join(dir, "policy"), { dtype: "float32" });
+        await model.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
+        await task.tokenizer.save(join(dir, "policy"));
+      }),
+    );
+    this.savedStep = this.state.step;
+    onEvent?.({ type: "checkpoint", trainer: "sft", step: this.state.step, dir });
+  }
+
+  async resume({ state, dir, step }: ResumePoint): Promise<void> {
+    const found = state as Partial<SftState> | null;
+    if (found?.version !== 1 || found.step !== step || !found.accuracies) {
+      throw new PrimekitError("ERR_CHECKPOINT", `The checkpoint ${dir} holds no state of a fine-tuning run at step ${step}.`);
+    }
+    this.state = structuredClone(found as SftState);
+    this.savedStep = step;
+    const saved = await Model.load(join(dir, "policy"), { trainable: false });
+    try {
+      await this.options.model.copyFrom(saved);
+    } finally {
+      saved.close();
+    }
+    await this.options.model.loadOptimizer(join(dir, "policy.optimizer.safetensors"));
+    await this.options.run?.truncateMetricsAfter(step);
+  }
+
+  result(): SftResult {
+    const { config, state } = this;
+    this.takeTimes();
+    const stopped = state.evaluatedStep !== state.step || !(state.reached || state.step >= config.steps);
+    return {
+      stopped,
+      step: state.step,
+      loss: this.loss,
+      accuracyBefore: state.accuracies.find((point) => point.step === 0)?.accuracy,
+      accuracyAfter: stopped ? undefined : state.accuracies.at(-1)?.accuracy,
+      tokens: state.tokens,
+      seconds: state.seconds,
+      skippedUpdates: state.skips.total,
+    };
+  }
+
+  private during<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
+    this.options.onEvent?.({ type: "phase", trainer: "sft", phase, step: this.state.step, steps: this.config.steps });
+    return this.clock.time(phase, work);
+  }
+
+  private takeTimes(): { seconds: Record<string, number>; elapsed: number } {
+    const { seconds } = this.clock;
+    const elapsed = this.clock.elapsed();
+    for (const [phase, s] of Object.entries(seconds)) this.state.seconds[phase] = (this.state.seconds[phase] ?? 0) + s;
+    this.clock = new PhaseClock();
+    return { seconds, elapsed };
+  }
+}
+
+/** A demonstration as a row: prompt tokens, then answer tokens and the end-of-text token, which are learned. */
+function demonstrationRow({ tokenizer, demonstrations }: Task, index: number): Row {
+  const example = demonstrations.at(index);
+  return { prompt: encodePrompt(tokenizer, example), response: Int32Array.from([...tokenizer.encode(example.response), tokenizer.eosId]) };
+}
+
+/** Mean over the minibatch's `tokens` scored tokens of -log p. */
+function negativeLogLikelihood(tokens: number): MicroLoss {
+  return (_rows, { logprobs }) => ({ loss: -logprobs.reduce((sum, x) => sum + x, 0) / tokens, dLogprobs: new Float32Array(logprobs.length).fill(-1 / tokens) });
+}

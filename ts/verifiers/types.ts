@@ -1,0 +1,21 @@
+// A verifier reads text and says whether an answer is right. It never sees tokens or the model.
+
+export interface Verdict {
+  score: number; // 0..1
+  /** "wrong" is a judged answer; "timeout" and "error" say that no judgement was reached. */
+  outcome: "correct" | "wrong" | "timeout" | "error";
+  extracted: string | undefined; // the answer found in the response
+  reason: string; // one sentence
+}
+
+export interface Item {
+  prompt: string;
+  response: string;
+  answer: string; // the reference answer
+}
+
+export interface Verifier {
+  readonly name: string;
+  /** One verdict per item, in order. Rejects only with ERR_ABORTED; a verifier's own failure is the outcome "error" of that item. */
+  verify(items: readonly Item[], options?: { signal?: AbortSignal }): Promise<Verdict[]>;
+}
