@@ -10,6 +10,16 @@ export interface NativeInfo {
   cpuFeatures: string[];
   gemm: string;
   threads: number;
+  compiler: string;
+  nvcc?: string; // version of the CUDA compiler found at build time
+  cudaBackend: boolean; // whether GPU kernels are in this build
+}
+
+export interface NativeCudaState {
+  driverLibrary: boolean;
+  driverVersion: number; // 12040 means CUDA 12.4; 0 when unknown
+  devices: string[];
+  state: string; // one sentence
 }
 
 export interface NativeModelConfig {
@@ -131,6 +141,7 @@ export interface NativeOps {
 export interface NativeAddon {
   info(): NativeInfo;
   ops: NativeOps;
+  cudaState(): NativeCudaState;
   setThreads(threads: number): void;
   createModel(config: NativeModelConfig, options: NativeModelOptions): NativeModel;
 }
