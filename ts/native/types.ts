@@ -10,6 +10,16 @@ export interface NativeInfo {
   cpuFeatures: string[];
   gemm: string;
   threads: number;
+  compiler: string;
+  nvcc?: string; // version of the CUDA compiler found at build time
+  cudaBackend: boolean; // whether GPU kernels are in this build
+}
+
+export interface NativeCudaState {
+  driverLibrary: boolean;
+  driverVersion: number; // 12040 means CUDA 12.4; 0 when unknown
+  devices: string[];
+  state: string; // one sentence
 }
 
 export interface NativeModelConfig {
@@ -102,8 +112,36 @@ export interface NativeModel {
   close(): void;
 }
 
+/** Sizes, flags and arrays of one op; see native/binding/ops_*binding.cpp. dtype is the activation type, "float32" or "bfloat16". */
+export type OpArguments = Record<string, number | boolean | string | Float32Array | Int32Array | undefined>;
+type Op<Result extends string> = (args: OpArguments) => Promise<Record<Result, Float32Array>>;
+
+/** The backend's ops one by one on host arrays: a surface for tests of a backend, not for training. */
+export interface NativeOps {
+  matmul: Op<"out">; // m n k a b; transposeA transposeB floatOut bias out (given: accumulates)
+  columnSum: Op<"out">; // n cols in out (accumulates)
+  embeddingForward: Op<"out">; // n c vocab tokens weight
+  embeddingBackward: Op<"dWeight">; // n c vocab tokens dOut dWeight (accumulates)
+  rmsnormForward: Op<"normed" | "rstd" | "xOut">; // n c eps x weight; delta
+  rmsnormBackward: Op<"dX" | "dXCast" | "dWeight">; // n c dX dWeight (both accumulate) dNormed x weight rstd
+  rope: Op<"qkv">; // n tableRows heads kvHeads headSize qkv table positions; inverse
+  attentionForward: Op<"out" | "lse">; // n heads kvHeads headSize qkv offsets
+  attentionBackward: Op<"dQkv">; // n heads kvHeads headSize dOut out lse qkv offsets
+  swigluForward: Op<"out">; // n f gateUp
+  swigluBackward: Op<"dGateUp" | "outAgain">; // n f dOut gateUp; inPlace
+  gatherRows: Op<"out">; // n c r in rows
+  scatterRows: Op<"out">; // n c r in rows
+  squaredNorm: Op<"sum">; // n values
+  adamw: Op<"params" | "paramsCast" | "m" | "v">; // n lr beta1 beta2 eps weightDecay step gradScale params grads m v
+  linearLogprobs: Op<"logprobs" | "entropy" | "dHidden" | "dWeight">; // n c vocab temperature hidden weight targets dLogprobs dEntropy dWeight (accumulates)
+  decodeAttention: Op<"out">; // n filled copies heads kvHeads headSize qkv
+  sample: Op<"tokens" | "logprobs">; // m vocab temperature topP topK seed logits sequences positions
+}
+
 export interface NativeAddon {
   info(): NativeInfo;
+  ops: NativeOps;
+  cudaState(): NativeCudaState;
   setThreads(threads: number): void;
   createModel(config: NativeModelConfig, options: NativeModelOptions): NativeModel;
 }
