@@ -30,14 +30,10 @@ export type Estimator = (input: AdvantageInput, o: AdvantageOptions) => Float32A
 
 /** Leave-one-out advantages of both sources, summed (Eq. 5 of the paper; the kernel). Without process rewards this is RLOO. */
 export function leaveOneOut({ outcome, offsets, groupSize, process }: AdvantageInput, o: AdvantageOptions): Float32Array {
-  return primeAdvantages({
-    ...o,
-    processRewards: process?.rewards,
-    outcomeRewards: outcome,
-    offsets,
-    groupSize,
-    normalizeProcess: o.normalizeProcess === "batch" ? "batch" : "none",
-  }).advantages;
+  const { gammaProcess, gammaOutcome, processCoef, outcomeCoef, baseline } = o;
+  const normalizeProcess = o.normalizeProcess === "batch" ? "batch" : "none"; // "std" was applied to the rewards
+  const rewards = { processRewards: process?.rewards, outcomeRewards: outcome, offsets, groupSize };
+  return primeAdvantages({ ...rewards, gammaProcess, gammaOutcome, processCoef, outcomeCoef, baseline, normalizeProcess, whiten: o.whiten }).advantages;
 }
 
 /** Plain discounted returns without a group baseline. */

@@ -88,7 +88,7 @@ export const primeConfigSchema = z.strictObject({
   normalizeProcess: choice(
     ["none", "batch", "std"],
     "none",
-    "divide process rewards by their returns' largest absolute value (batch) or root mean square (std)",
+    "divide process rewards by the largest absolute return of the batch, or (std) by the returns' root mean square after the baseline",
   ),
 
   prmUpdate: choice(["before", "after", "none"], "before", "train the PRM before scoring, after (rewards from the training pass), or never"),

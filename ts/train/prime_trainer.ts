@@ -87,6 +87,7 @@ export async function openPrime(options: PrimeRunOptions): Promise<PrimeTrainer>
     const prm = usesPrm ? (options.prm ?? own(await options.policy.clone({ trainable: config.prmUpdate !== "none" }))) : undefined;
     const state = options.resume ? readState(options.resume) : freshState();
     if (options.resume) await loadModels(options.resume.dir, options.policy, prm, config);
+    else await resetOptimizers(options.policy, prm, config);
     return assemble(options, config, { prm, reference }, state, close);
   } catch (error) {
     close();
@@ -164,6 +165,12 @@ function readState({ state, dir, step }: ResumePoint): PrimeState {
     throw new PrimekitError("ERR_CHECKPOINT", `The checkpoint ${dir} holds no state of a PRIME run at step ${step}.`);
   }
   return structuredClone(found as PrimeState);
+}
+
+/** A run's first step is AdamW's first, whatever the models went through before: so it does not matter whether they come from memory or from files. */
+async function resetOptimizers(policy: Model, prm: Model | undefined, config: PrimeConfig): Promise<void> {
+  await policy.resetOptimizer();
+  if (config.prmUpdate !== "none") await prm?.resetOptimizer();
 }
 
 async function loadModels(dir: string, policy: Model, prm: Model | undefined, config: PrimeConfig): Promise<void> {

@@ -56,6 +56,7 @@ export interface SftResult {
 export async function runSft(options: SftRunOptions): Promise<SftResult> {
   const t = new SftTrainer(options);
   if (options.resume) await t.resume(options.resume);
+  else await options.model.resetOptimizer(); // the first step is AdamW's first, whatever the model went through before
   await unlessAborted(options.signal, () => t.train());
   if (options.signal?.aborted) await t.save();
   return t.result();
