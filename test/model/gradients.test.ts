@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Batch, Model, Qwen2Config } from "../../ts/model.ts";
 import { expectClose, expectIdentical, expectRelative, relativeError } from "../support/compare.ts";
-import { linearLoss, nll, pack, randomModel, randomRows, readAll, TINY } from "../support/models.ts";
+import { linearLoss, nll, pack, parameterShape, randomModel, randomRows, readAll, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
 
 const LENGTHS = [7, 1, 12, 0, 4];
@@ -165,7 +165,7 @@ describe("AdamW", () => {
     for (const [name, after] of await readAll(model, "value")) {
       const before = values.get(name) as Float32Array;
       const gradient = gradients.get(name) as Float32Array;
-      const decay = model.native.parameterShape(name).length === 2 ? 0.01 * 0.5 : 0;
+      const decay = parameterShape(model, name).length === 2 ? 0.01 * 0.5 : 0;
       const expected = before.map((x, i) => x * (1 - decay) - (0.01 * gradient[i]) / (Math.abs(gradient[i]) + 1e-8));
       expectClose(after, expected, 2e-6, name);
     }

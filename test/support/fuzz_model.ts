@@ -69,6 +69,7 @@ function nativeCall(): Call {
   const { tokens, offsets, promptLengths } = batch;
   const config = { hiddenSize: 8, layers: 1, heads: 2, kvHeads: 1, headSize: 4, feedForwardSize: 8, vocabSize: 9, ropeTheta: 1e4, rmsNormEps: 1e-6, tiedHead: true, qkvBias: true };
   const options = { samples: 1, maxNewTokens: 2, temperature: 1, topP: 1, topK: 0, seed: 1n, stopTokens: new Int32Array(0), stopBytes: new Uint8Array([97]), stopOffsets: new Int32Array([0, 1]), tokenBytes: new Uint8Array(37), tokenOffsets: Int32Array.from({ length: 38 }, (_, i) => i), maxBatch: 2 };
+  const part = { name: "model.norm.weight", slot: "value", type: "F32" };
   const cancel = flag();
   setTimeout(() => {
     cancel[0] = 1;
@@ -77,12 +78,10 @@ function nativeCall(): Call {
     [native(), "createModel", config, { dtype: "float32", trainable: true, recompute: false }],
     [native(), "setThreads", 2],
     [target, "initialize", 1n, 0.02],
-    [target, "loadWeights", [join(folder, "saved", "model.safetensors")], cancel],
-    [target, "saveWeights", join(folder, "weights"), "float32"],
-    [target, "saveOptimizer", join(folder, "optimizer")],
-    [target, "loadOptimizer", join(folder, "optimizer")],
+    [target, "loadTensors", join(folder, "weights"), [{ ...part, begin: 8 }], cancel],
+    [target, "saveTensors", join(folder, "weights"), new Uint8Array(8), [part]],
     [target, "copyFrom", model.native],
-    [target, "parameterShape", "model.norm.weight"],
+    [target, "parameters"],
     [target, "readParameter", "model.norm.weight", "gradient"],
     [target, "writeParameter", "model.norm.weight", new Float32Array(TINY.hiddenSize)],
     [target, "forward", tokens, offsets, promptLengths, 1, true, cancel, undefined],
@@ -91,6 +90,8 @@ function nativeCall(): Call {
     [target, "zeroGradients"],
     [target, "step", 0.001, 0.9, 0.99, 1e-8, 0, 1],
     [target, "generate", tokens.slice(0, 4), new Int32Array([0, 4]), new BigUint64Array([0n]), options, cancel, undefined],
+    [target, "stepCount"],
+    [target, "setStepCount", 3],
     [target, "memoryBytes"],
     [target, "close"],
   ]);

@@ -58,8 +58,8 @@ export const TINY: Qwen2Config = {
 export async function randomModel(config: Qwen2Config = TINY, options: ModelOptions = {}, seed = 1, scale = 1): Promise<Model> {
   const model = await Model.load(config, { device: "cpu", dtype: "float32", ...options });
   const random = new Random(seed);
-  for (const name of model.native.parameterNames()) {
-    const shape = model.native.parameterShape(name);
+  for (const name of parameterNames(model)) {
+    const shape = parameterShape(model, name);
     const n = shape.reduce((a, b) => a * b, 1);
     const values = random.normals(n, shape.length === 2 ? scale / Math.sqrt(shape[1]) : 0.2);
     if (name.endsWith("norm.weight")) for (let i = 0; i < n; i++) values[i] += 1;
@@ -97,11 +97,21 @@ export function linearLoss(scores: TokenScores, weights: Float32Array, entropyWe
 /** Every parameter (or its gradient) by name. */
 export async function readAll(model: Model, kind: "value" | "gradient"): Promise<Map<string, Float32Array>> {
   const all = new Map<string, Float32Array>();
-  for (const name of model.native.parameterNames()) all.set(name, await model.native.readParameter(name, kind));
+  for (const name of parameterNames(model)) all.set(name, await model.native.readParameter(name, kind));
   return all;
 }
 
 /** The scored tokens of row i. */
 export function rowOf(scores: TokenScores, i: number): Float32Array {
   return scores.logprobs.subarray(scores.offsets[i], scores.offsets[i + 1]);
+}
+
+export function parameterNames(model: Model): string[] {
+  return model.native.parameters().map(({ name }) => name);
+}
+
+export function parameterShape(model: Model, name: string): number[] {
+  const parameter = model.native.parameters().find((p) => p.name === name);
+  if (!parameter) throw new Error(`the model has no parameter ${name}`);
+  return parameter.shape;
 }
