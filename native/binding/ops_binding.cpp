@@ -159,7 +159,7 @@ Napi::Value move_rows(const Napi::CallbackInfo& call, bool scatter) {
   auto rows = args.integers("rows", r, 0, n - 1);
   std::vector<bool> seen(static_cast<size_t>(n), false);
   for (int32_t row : rows) {
-    if (scatter && seen[static_cast<size_t>(row)]) throw Napi::RangeError::New(call.Env(), "rows must be distinct, but " + std::to_string(row) + " occurs twice.");
+    if (scatter && seen[static_cast<size_t>(row)]) throw range_error(call.Env(), "rows must be distinct, but " + std::to_string(row) + " occurs twice.");
     seen[static_cast<size_t>(row)] = true;
   }
   auto in = args.floats("in", (scatter ? r : n) * c);
