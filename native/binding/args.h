@@ -37,6 +37,11 @@ struct ArrayKind<uint8_t> {
   static constexpr const char* name = "Uint8Array";
 };
 template <>
+struct ArrayKind<uint16_t> {
+  static constexpr napi_typedarray_type type = napi_uint16_array;
+  static constexpr const char* name = "Uint16Array";
+};
+template <>
 struct ArrayKind<uint64_t> {
   static constexpr napi_typedarray_type type = napi_biguint64_array;
   static constexpr const char* name = "BigUint64Array";

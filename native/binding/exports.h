@@ -10,5 +10,7 @@ Backend& cpu_backend();  // the process's CPU backend
 void export_info(Napi::Env env, Napi::Object exports);
 void export_kernels(Napi::Env env, Napi::Object exports);
 void export_model(Napi::Env env, Napi::Object exports);
+void export_ops(Napi::Env env, Napi::Object exports);
+void export_optimizer_and_decode_ops(Napi::Env env, Napi::Object ops);  // called by export_ops
 
 }  // namespace pk

@@ -98,6 +98,7 @@ void backward_rows(float* scores, float* d_scores, const float* lse, const float
   for (int64_t i = 0; i < m; ++i) {
     float *p = scores + i * tp, *dp = d_scores + i * tp, row_lse = lse[i * lse_stride], dot = dots[i];
     int64_t n = i0 + i + 1;
+#pragma omp simd
     for (int64_t j = 0; j < n; ++j) {
       p[j] = exp_f32(p[j] - row_lse);
       dp[j] = p[j] * (dp[j] - dot);

@@ -27,14 +27,17 @@ void CpuBackend::adamw(float* params, bf16* params_cast, const float* grads, flo
   float correct2 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(s.beta2), step)));
   float keep = 1.0f - s.lr * s.weight_decay;
   parallel_for(n, 1 << 14, [&](int64_t begin, int64_t end) {
+#pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
       float g = grads[i] * s.grad_scale;
       m[i] = s.beta1 * m[i] + (1.0f - s.beta1) * g;
       v[i] = s.beta2 * v[i] + (1.0f - s.beta2) * g * g;
       params[i] = params[i] * keep - s.lr * (m[i] * correct1) / (std::sqrt(v[i] * correct2) + s.eps);
     }
-    if (params_cast)
+    if (params_cast) {
+#pragma omp simd
       for (int64_t i = begin; i < end; ++i) params_cast[i] = to_bf16(params[i]);
+    }
   });
 }
 

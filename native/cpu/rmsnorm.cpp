@@ -51,6 +51,7 @@ void CpuBackend::rmsnorm_forward(Tensor normed, float* rstd, Tensor x_out, Tenso
         float r = 1.0f / std::sqrt(sum / static_cast<float>(c) + eps);
         rstd[i] = r;
         T* out = normed.as<T>() + i * c;
+#pragma omp simd
         for (int64_t j = 0; j < c; ++j) out[j] = from_float<T>(x[j] * r * weight[j]);
       }
     });
@@ -71,6 +72,7 @@ void CpuBackend::rmsnorm_backward(Tensor d_x, Tensor d_x_cast, float* d_weight, 
         float* dx = d_x.f32() + i * c;
         float r = rstd[i];
         float scale = normed_dot(dn, weight, xi, c) * r * r * r / static_cast<float>(c);
+#pragma omp simd
         for (int64_t j = 0; j < c; ++j) {
           float g = to_float(dn[j]);
           dw[j] += g * xi[j] * r;
@@ -78,6 +80,7 @@ void CpuBackend::rmsnorm_backward(Tensor d_x, Tensor d_x_cast, float* d_weight, 
         }
         if (d_x_cast.data) {
           T* cast_out = d_x_cast.as<T>() + i * c;
+#pragma omp simd
           for (int64_t j = 0; j < c; ++j) cast_out[j] = from_float<T>(dx[j]);
         }
       }

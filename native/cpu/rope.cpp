@@ -9,6 +9,7 @@ namespace {
 
 template <class T>
 void rotate_head(T* head, const float* cosine, const float* sine, int64_t half, float sign) {
+#pragma omp simd
   for (int64_t d = 0; d < half; ++d) {
     float a = to_float(head[d]), b = to_float(head[d + half]);
     head[d] = from_float<T>(a * cosine[d] - b * sign * sine[d]);

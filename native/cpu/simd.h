@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 namespace pk {
 
@@ -77,6 +78,46 @@ inline void add_to(VDouble& total, VFloat v) {
   std::memcpy(&low, &v, sizeof(low));
   std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
   total += __builtin_convertvector(low, VDouble) + __builtin_convertvector(high, VDouble);
+}
+
+// a - b, but 0 where both are the same infinity: two log-probs of an impossible token do not differ.
+inline VFloat difference(VFloat a, VFloat b) { return a == b ? VFloat{} : a - b; }
+inline VDouble difference(VDouble a, VDouble b) { return a == b ? VDouble{} : a - b; }
+
+// Lane i of the result is lane i - k (up) or i + k (down) of v, and 0 where there is none.
+namespace detail {
+template <int k, size_t... i>
+inline VDouble shift_up(VDouble v, std::index_sequence<i...>) {
+  return __builtin_shufflevector(v, VDouble{}, (static_cast<int>(i) >= k ? static_cast<int>(i) - k : kHalf)...);
+}
+template <int k, size_t... i>
+inline VDouble shift_down(VDouble v, std::index_sequence<i...>) {
+  return __builtin_shufflevector(v, VDouble{}, (static_cast<int>(i) + k)...);
+}
+}  // namespace detail
+template <int k>
+inline VDouble shift_up(VDouble v) {
+  return detail::shift_up<k>(v, std::make_index_sequence<kHalf>());
+}
+template <int k>
+inline VDouble shift_down(VDouble v) {
+  return detail::shift_down<k>(v, std::make_index_sequence<kHalf>());
+}
+
+// Lane i: the sum of lanes 0..i.
+inline VDouble prefix_sum(VDouble v) {
+  v += shift_up<1>(v);
+  if constexpr (kHalf > 2) v += shift_up<2>(v);
+  if constexpr (kHalf > 4) v += shift_up<4>(v);
+  return v;
+}
+
+// Lane i: the sum over j >= i of gamma^(j-i) v[j]; gamma2 and gamma4 are gamma's powers.
+inline VDouble discounted_suffix_sum(VDouble v, double gamma, double gamma2, double gamma4) {
+  v += gamma * shift_down<1>(v);
+  if constexpr (kHalf > 2) v += gamma2 * shift_down<2>(v);
+  if constexpr (kHalf > 4) v += gamma4 * shift_down<4>(v);
+  return v;
 }
 
 inline constexpr float kExpLow = -87.0f, kExpHigh = 88.0f;

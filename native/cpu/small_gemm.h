@@ -49,6 +49,8 @@ inline void gemm_columns(int64_t m, int64_t k, const float* a, int64_t a_row, in
 template <class B>
 inline void small_gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_col, const B* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
   int64_t j = 0;
+  if (m < 4)  // few rows: wider tiles, so that enough sums are in flight to hide the latency
+    for (; j + 64 <= n; j += 64) detail::gemm_columns<4>(m, k, a, a_row, a_col, b + j, b_row, c + j, c_row, accumulate);
   for (; j + 32 <= n; j += 32) detail::gemm_columns<2>(m, k, a, a_row, a_col, b + j, b_row, c + j, c_row, accumulate);
   for (; j < n; j += 16) detail::gemm_columns<1>(m, k, a, a_row, a_col, b + j, b_row, c + j, c_row, accumulate);
 }

@@ -1,6 +1,8 @@
 // The type of every export of the addon. Validation and defaults happen above, in ts/kernels.ts and ts/model.ts.
 
 export type Floats = Float32Array | Float64Array;
+/** float32, or bfloat16 as its 16 bits. */
+export type Matrix = Float32Array | Uint16Array;
 
 /** Stops a long job when its first element becomes non-zero; backed by a SharedArrayBuffer. */
 export type CancelFlag = Int32Array;
@@ -112,8 +114,63 @@ export interface NativeModel {
   close(): void;
 }
 
-export interface NativeAddon {
+/** Sizes, flags and arrays of one op; see native/binding/ops_*binding.cpp. dtype is the activation type, "float32" or "bfloat16". */
+export type OpArguments = Record<string, number | boolean | string | Float32Array | Int32Array | undefined>;
+type Op<Result extends string> = (args: OpArguments) => Promise<Record<Result, Float32Array>>;
+
+/** The backend's ops one by one on host arrays: a surface for tests of a backend, not for training. */
+export interface NativeOps {
+  matmul: Op<"out">; // m n k a b; transposeA transposeB floatOut bias out (given: accumulates)
+  columnSum: Op<"out">; // n cols in out (accumulates)
+  embeddingForward: Op<"out">; // n c vocab tokens weight
+  embeddingBackward: Op<"dWeight">; // n c vocab tokens dOut dWeight (accumulates)
+  rmsnormForward: Op<"normed" | "rstd" | "xOut">; // n c eps x weight; delta
+  rmsnormBackward: Op<"dX" | "dXCast" | "dWeight">; // n c dX dWeight (both accumulate) dNormed x weight rstd
+  rope: Op<"qkv">; // n tableRows heads kvHeads headSize qkv table positions; inverse
+  attentionForward: Op<"out" | "lse">; // n heads kvHeads headSize qkv offsets
+  attentionBackward: Op<"dQkv">; // n heads kvHeads headSize dOut out lse qkv offsets
+  swigluForward: Op<"out">; // n f gateUp
+  swigluBackward: Op<"dGateUp" | "outAgain">; // n f dOut gateUp; inPlace
+  gatherRows: Op<"out">; // n c r in rows
+  scatterRows: Op<"out">; // n c r in rows
+  squaredNorm: Op<"sum">; // n values
+  adamw: Op<"params" | "paramsCast" | "m" | "v">; // n lr beta1 beta2 eps weightDecay step gradScale params grads m v
+  linearLogprobs: Op<"logprobs" | "entropy" | "dHidden" | "dWeight">; // n c vocab temperature hidden weight targets dLogprobs dEntropy dWeight (accumulates)
+  decodeAttention: Op<"out">; // n filled copies heads kvHeads headSize qkv
+  sample: Op<"tokens" | "logprobs">; // m vocab temperature topP topK seed logits sequences positions
+}
+
+export interface NativePpoResult {
+  loss: number;
+  clipFraction: number;
+  approxKl: number;
+  ratioMax: number;
+  kl: number;
+  entropy: number;
+}
+
+/** The kernels: outputs first. With a cancel flag as last argument a call runs on the compute thread and returns a promise of its result. */
+export interface KernelExports {
+  tokenLogprobs(logprobs: Float32Array, entropy: Float32Array | undefined, logits: Float32Array, targets: Int32Array, vocabSize: number, rowStride: number, temperature: number, cancel?: CancelFlag): unknown;
+  tokenLogprobsBackward(dLogits: Float32Array, logits: Float32Array, targets: Int32Array, dLogprobs: Float32Array, dEntropy: Float32Array | undefined, vocabSize: number, rowStride: number, temperature: number, cancel?: CancelFlag): unknown;
+  /** hidden and weight: Float32Array, or Uint16Array of bfloat16 bits. */
+  linearLogprobs(logprobs: Float32Array, entropy: Float32Array | undefined, logSumExp: Float32Array, hidden: Matrix, weight: Matrix, targets: Int32Array, vocabSize: number, hiddenSize: number, temperature: number, cancel?: CancelFlag): unknown;
+  /** dWeight accumulates. */
+  linearLogprobsBackward(dHidden: Float32Array, dWeight: Float32Array, hidden: Matrix, weight: Matrix, targets: Int32Array, logSumExp: Float32Array, entropy: Float32Array | undefined, dLogprobs: Float32Array, dEntropy: Float32Array | undefined, vocabSize: number, hiddenSize: number, temperature: number, cancel?: CancelFlag): unknown;
+  implicitRewards(rewards: Float32Array, q: Float32Array, scores: Float32Array, prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, beta: number, cancel?: CancelFlag): unknown;
+  stepRewards(cumulative: Float32Array, perStep: Float32Array, q: Float32Array, offsets: Int32Array, stepEnds: Int32Array, stepOffsets: Int32Array, cancel?: CancelFlag): unknown;
+  primeAdvantages(advantages: Float32Array, returns: Float32Array, processRewards: Float32Array | undefined, outcomeRewards: Float32Array | undefined, offsets: Int32Array, groupOffsets: Int32Array, gammaProcess: number, gammaOutcome: number, processCoef: number, outcomeCoef: number, released: boolean, normalizeBatch: boolean, whiten: boolean, cancel?: CancelFlag): unknown;
+  /** aggregate: 0 token-mean, 1 sequence-mean, 2 sequence-sum-mean. dualClip 0 = off. normalizer 0 = this call's own. */
+  ppoClipLoss(dLogprobs: Float32Array, dEntropy: Float32Array | undefined, logprobs: Floats, oldLogprobs: Floats, advantages: Float32Array, entropy: Float32Array | undefined, refLogprobs: Floats | undefined, offsets: Int32Array, clipLow: number, clipHigh: number, aggregate: number, dualClip: number, entropyCoef: number, klCoef: number, normalizer: number, cancel?: CancelFlag): NativePpoResult | Promise<NativePpoResult>;
+  prmCrossEntropyLoss(dLogprobs: Float32Array, probabilities: Float32Array, prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, labels: Float32Array, beta: number, normalizer: number, cancel?: CancelFlag): unknown;
+  prmDpoLoss(dLogprobs: Float32Array, prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, labels: Float32Array, groupOffsets: Int32Array, groupScores: Float32Array | undefined, beta: number, cancel?: CancelFlag): unknown;
+  /** Bytes per second that all threads read, and copy (bytes read plus bytes written); best of `repeats`. */
+  memoryBandwidth(megabytes: number, repeats: number): { read: number; copy: number };
+}
+
+export interface NativeAddon extends KernelExports {
   info(): NativeInfo;
+  ops: NativeOps;
   cudaState(): NativeCudaState;
   setThreads(threads: number): void;
   createModel(config: NativeModelConfig, options: NativeModelOptions): NativeModel;
