@@ -200,6 +200,12 @@ export class Model {
     await loadOptimizerFile(this.native, file);
   }
 
+  /** Forgets AdamW's moments and step count: the next step is a first one, as when one stage of training follows another. */
+  async resetOptimizer(): Promise<void> {
+    this.#requireTrainable();
+    await this.native.resetOptimizer();
+  }
+
   /** Frees the native memory once running calls have ended. May be called again. */
   close(): void {
     this.native.close();

@@ -140,7 +140,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
                         InstanceMethod("copyFrom", &NativeModel::copy_from), InstanceMethod("parameters", &NativeModel::parameters), InstanceMethod("readParameter", &NativeModel::read_parameter),
                         InstanceMethod("writeParameter", &NativeModel::write_parameter), InstanceMethod("forward", &NativeModel::forward), InstanceMethod("logits", &NativeModel::logits),
                         InstanceMethod("backward", &NativeModel::backward), InstanceMethod("zeroGradients", &NativeModel::zero_gradients), InstanceMethod("step", &NativeModel::step),
-                        InstanceMethod("stepCount", &NativeModel::step_count), InstanceMethod("setStepCount", &NativeModel::set_step_count), InstanceMethod("generate", &NativeModel::generate_sequences),
+                        InstanceMethod("stepCount", &NativeModel::step_count), InstanceMethod("setStepCount", &NativeModel::set_step_count), InstanceMethod("resetOptimizer", &NativeModel::reset_optimizer), InstanceMethod("generate", &NativeModel::generate_sequences),
                         InstanceMethod("memoryBytes", &NativeModel::memory_bytes), InstanceMethod("close", &NativeModel::close)});
   }
 
@@ -382,6 +382,11 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     auto m = model(call.Env());
     int64_t steps = read_integer(call[0], "steps", 0, int64_t{1} << 50);
     return run_job(call.Env(), {}, {call.This()}, [m, steps](JobContext&) { return m->set_step_count(steps), 0; }, undefined);
+  }
+
+  Napi::Value reset_optimizer(const Napi::CallbackInfo& call) {
+    auto m = model(call.Env());
+    return run_job(call.Env(), {}, {call.This()}, [m](JobContext&) { return m->reset_optimizer(), 0; }, undefined);
   }
 
   Napi::Value generate_sequences(const Napi::CallbackInfo& call) {

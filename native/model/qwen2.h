@@ -63,6 +63,7 @@ class Qwen2 {
   void weights_changed();
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t steps) { step_count_ = steps; }
+  void reset_optimizer();  // as before the first step
 
   // logprobs, entropy [R] of the scored tokens: row i's tokens from prompt_lengths[i] on, packed.
   void forward(float* logprobs, float* entropy, const PackedBatch& batch, const int32_t* prompt_lengths, float temperature, bool keep, JobContext& job);

@@ -74,6 +74,13 @@ void Qwen2::zero_gradients() {
   if (has(Slot::gradient)) backend_.zero(flat(Slot::gradient), table_.size * 4);
 }
 
+void Qwen2::reset_optimizer() {
+  for (Slot slot : {Slot::first_moment, Slot::second_moment}) {
+    if (has(slot)) backend_.zero(flat(slot), table_.size * 4);
+  }
+  step_count_ = 0;
+}
+
 StepResult Qwen2::step(const StepSettings& s) {
   float* gradients = flat(Slot::gradient);
   double norm = std::sqrt(backend_.squared_norm(gradients, table_.size));

@@ -30,8 +30,10 @@ export type Estimator = (input: AdvantageInput, o: AdvantageOptions) => Float32A
 
 /** Leave-one-out advantages of both sources, summed (Eq. 5 of the paper; the kernel). Without process rewards this is RLOO. */
 export function leaveOneOut({ outcome, offsets, groupSize, process }: AdvantageInput, o: AdvantageOptions): Float32Array {
-  return primeAdvantages({ ...o, processRewards: process?.rewards, outcomeRewards: outcome, offsets, groupSize, normalizeProcess: o.normalizeProcess === "batch" ? "batch" : "none" })
-    .advantages;
+  const { gammaProcess, gammaOutcome, processCoef, outcomeCoef, baseline } = o;
+  const normalizeProcess = o.normalizeProcess === "batch" ? "batch" : "none"; // "std" was applied to the rewards
+  const rewards = { processRewards: process?.rewards, outcomeRewards: outcome, offsets, groupSize };
+  return primeAdvantages({ ...rewards, gammaProcess, gammaOutcome, processCoef, outcomeCoef, baseline, normalizeProcess, whiten: o.whiten }).advantages;
 }
 
 /** Plain discounted returns without a group baseline. */
@@ -44,7 +46,11 @@ export function reinforce({ outcome, offsets, process }: AdvantageInput, o: Adva
 /** Rewards standardised inside the group: (x - mean) / deviation, for process rewards with the moments of the rows' token means. Groups without spread give 0. */
 export function grpo({ outcome, offsets, groupSize, process }: AdvantageInput, o: AdvantageOptions): Float32Array {
   const moments = groupMoments(outcome, groupSize);
-  const total = outcomeReturns(outcome.map((x, row) => standardise(x, moments, Math.floor(row / groupSize))), offsets, o);
+  const total = outcomeReturns(
+    outcome.map((x, row) => standardise(x, moments, Math.floor(row / groupSize))),
+    offsets,
+    o,
+  );
   if (process) addScaled(total, discountedReturns(standardisedTokens(process.rewards, offsets, groupSize), offsets, o.gammaProcess), o.processCoef);
   return finish(total, o);
 }

@@ -43,7 +43,13 @@ export interface PolicyTraining {
 }
 
 /** `policyEpochs` passes of `policyMinibatches` updates each. The order of groups depends on `key` alone. Throws ERR_NON_FINITE after too many skipped updates. */
-export async function updatePolicy(policy: Trainable, data: PolicyData, o: PolicyOptions & { lr: number }, skips: SkipCounter, key: readonly number[]): Promise<PolicyTraining> {
+export async function updatePolicy(
+  policy: Trainable,
+  data: PolicyData,
+  o: PolicyOptions & { lr: number },
+  skips: SkipCounter,
+  key: readonly number[],
+): Promise<PolicyTraining> {
   const offsets = responseOffsets(data.rows);
   const updates: UpdateResult[] = [];
   const totals = new TokenTotals();

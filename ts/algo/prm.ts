@@ -74,7 +74,10 @@ export async function trainPrm(prm: Trainable, data: PrmData, o: PrmOptions, ski
         if (epoch === 0) scatter(firstPass, offsets, part, scores.logprobs);
         const refLogprobs = gather(data.reference, offsets, part);
         const labels = Float32Array.from(part, (row) => data.labels[row]);
-        return loss({ prmLogprobs: scores.logprobs, refLogprobs, offsets: scores.offsets, labels, groupSize: data.groupSize, beta: o.prmBeta }, minibatch.length);
+        return loss(
+          { prmLogprobs: scores.logprobs, refLogprobs, offsets: scores.offsets, labels, groupSize: data.groupSize, beta: o.prmBeta },
+          minibatch.length,
+        );
       };
       const parts = splitByTokens(data.rows, minibatch, o.maxTokensPerBatch, whole ? data.groupSize : 1);
       const update = await updateMinibatch(prm, data.rows, parts, microLoss, { lr: o.prmLr, weightDecay: o.prmWeightDecay, gradClip: o.prmGradClip });

@@ -18,7 +18,14 @@ export interface UpdateResult {
 }
 
 /** Accumulates the gradients of all micro-batches of one minibatch, then takes one step. A non-finite loss skips the step. */
-export async function updateMinibatch(model: Trainable, rows: readonly Row[], parts: readonly number[][], loss: MicroLoss, step: StepOptions, temperature = 1): Promise<UpdateResult> {
+export async function updateMinibatch(
+  model: Trainable,
+  rows: readonly Row[],
+  parts: readonly number[][],
+  loss: MicroLoss,
+  step: StepOptions,
+  temperature = 1,
+): Promise<UpdateResult> {
   let total = 0;
   for (const part of parts) {
     const batch = packRows(part.map((row) => rows[row]));

@@ -25,7 +25,12 @@ export interface Accuracy {
 }
 
 /** Mean verifier score of the model's answers, greedy unless a temperature is given. */
-export async function measureAccuracy(model: Pick<Model, "generate">, task: Pick<Task, "tokenizer" | "verifier">, problems: readonly Problem[], o: AccuracyOptions): Promise<Accuracy> {
+export async function measureAccuracy(
+  model: Pick<Model, "generate">,
+  task: Pick<Task, "tokenizer" | "verifier">,
+  problems: readonly Problem[],
+  o: AccuracyOptions,
+): Promise<Accuracy> {
   const numbered = problems.map((problem, position) => ({ position, problem }));
   const options = { ...o, temperature: o.temperature ?? 0, samples: o.samples ?? 1, seed: o.seed ?? 0, firstSequence: 0n };
   const groups = await sampleGroups(model, task, numbered, options);

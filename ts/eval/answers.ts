@@ -81,7 +81,9 @@ export function stepEnds(tokenizer: Pick<Tokenizer, "tokenBytes">, tokens: Int32
 // --- internal ---
 
 function describeAnswer(problem: Problem, sample: Sample, tokenizer: Pick<Tokenizer, "decode">, ends: readonly number[]): SampleAnswer {
-  const steps = ends.map((end, i) => ({ text: tokenizer.decode(sample.tokens.subarray(i === 0 ? 0 : ends[i - 1] + 1, end + 1), { skipSpecialTokens: true }).replace(/\n+$/, "") }));
+  const steps = ends.map((end, i) => ({
+    text: tokenizer.decode(sample.tokens.subarray(i === 0 ? 0 : ends[i - 1] + 1, end + 1), { skipSpecialTokens: true }).replace(/\n+$/, ""),
+  }));
   return { problem, text: sample.text, score: sample.verdict.score, outcome: sample.verdict.outcome, truncated: sample.truncated, steps };
 }
 

@@ -102,6 +102,7 @@ export interface NativeModel {
   step(lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, gradClip: number): Promise<{ gradNorm: number; skipped: boolean }>;
   stepCount(): Promise<number>;
   setStepCount(steps: number): Promise<void>;
+  resetOptimizer(): Promise<void>;
   generate(
     tokens: Int32Array, // [N] of all prompts
     offsets: Int32Array, // [P+1]

@@ -40,7 +40,10 @@ export async function collectGroups(source: { at(index: number): Problem }, curs
   let draws = 0;
   while (kept.length < o.prompts && draws < o.maxDraws) {
     const positions = Array.from({ length: drawSize(o.prompts - kept.length, o.prompts, cursor.keepRate) }, () => queue.shift() ?? position++);
-    for (const group of await draw(positions.map((p) => ({ position: p, problem: source.at(p) })), draws)) {
+    for (const group of await draw(
+      positions.map((p) => ({ position: p, problem: source.at(p) })),
+      draws,
+    )) {
       const passes = passesFilter(group, o);
       if (passes && kept.length === o.prompts) surplus.push(group.position);
       (passes && kept.length < o.prompts ? kept : rest).push(group);

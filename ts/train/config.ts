@@ -2,14 +2,18 @@
 
 import { z } from "zod";
 import { type Algorithm, algorithms } from "../algo/estimators.ts";
-import { type ProcessWeight, processWeights } from "../algo/process_rewards.ts";
 import { type PrmLoss, prmLosses } from "../algo/prm.ts";
+import { type ProcessWeight, processWeights } from "../algo/process_rewards.ts";
 import { PrimekitError } from "../errors.ts";
 
 const int = (fallback: number, min: number, text: string) => z.number().int().min(min).default(fallback).describe(text);
 const real = (fallback: number, min: number, max: number, text: string) => z.number().min(min).max(max).default(fallback).describe(text);
 const positive = (fallback: number, text: string) => z.number().positive().default(fallback).describe(text);
-const choice = <const T extends readonly [string, ...string[]]>(names: T, fallback: T[number], text: string) => z.enum(names).default(fallback as never).describe(text);
+const choice = <const T extends readonly [string, ...string[]]>(names: T, fallback: T[number], text: string) =>
+  z
+    .enum(names)
+    .default(fallback as never)
+    .describe(text);
 const flag = (fallback: boolean, text: string) => z.boolean().default(fallback).describe(text);
 const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
 const big = Number.MAX_VALUE;
@@ -67,7 +71,11 @@ export const primeConfigSchema = z.strictObject({
   klCoef: real(0, 0, big, "weight of the KL term towards the reference; 0 = off"),
   entropyCoef: real(0, 0, big, "weight of the entropy bonus; 0 = off"),
   maskTruncated: flag(false, "leave answers cut by the length limit out of the policy update (they still count in the group's baseline)"),
-  oldLogprobs: choice(["generation", "recompute"], "generation", "the sampling log-probs: as returned by generation (same engine, within 1e-5 in float32), or a forward pass"),
+  oldLogprobs: choice(
+    ["generation", "recompute"],
+    "generation",
+    "the sampling log-probs: as returned by generation (same engine, within 1e-5 in float32), or a forward pass",
+  ),
 
   baseline: choice(["leave-one-out", "released"], "leave-one-out", "group baseline: the paper's Eq. 5, or the published code's"),
   whiten: flag(true, "standardise advantages over all tokens of the batch"),
@@ -77,7 +85,11 @@ export const primeConfigSchema = z.strictObject({
   processCoef: real(1, 0, big, "weight of process rewards"),
   processWeight: choice(names(processWeights), "constant", "further factor on processCoef: 1, or 2a-1 with a = the PRM's running accuracy within groups"),
   processClip: real(0, 0, big, "bound of each token's process reward, before scaling; 0 = off"),
-  normalizeProcess: choice(["none", "batch", "std"], "none", "divide process rewards by their returns' largest absolute value (batch) or root mean square (std)"),
+  normalizeProcess: choice(
+    ["none", "batch", "std"],
+    "none",
+    "divide process rewards by the largest absolute return of the batch, or (std) by the returns' root mean square after the baseline",
+  ),
 
   prmUpdate: choice(["before", "after", "none"], "before", "train the PRM before scoring, after (rewards from the training pass), or never"),
   prmLoss: choice(names(prmLosses), "ce", "PRM loss: cross-entropy on outcomes, or the detached DPO form"),
@@ -113,7 +125,8 @@ export function parseSftConfig(input: SftConfigInput): SftConfig {
 export function parsePrimeConfig(input: PrimeConfigInput): PrimeConfig {
   const config = parse(primeConfigSchema, input, "PRIME");
   const groupwise = !["reinforce", "prime-reinforce", "prime-ppo"].includes(config.algo);
-  if (groupwise && config.samplesPerPrompt < 2) fail(`samplesPerPrompt must be at least 2 for ${config.algo} (each answer is compared with the others of its group), but got ${config.samplesPerPrompt}.`);
+  if (groupwise && config.samplesPerPrompt < 2)
+    fail(`samplesPerPrompt must be at least 2 for ${config.algo} (each answer is compared with the others of its group), but got ${config.samplesPerPrompt}.`);
   if (config.filterLow > config.filterHigh) fail(`filterLow must not exceed filterHigh, but got ${config.filterLow} and ${config.filterHigh}.`);
   if (config.dualClip !== 0 && config.dualClip <= 1) fail(`dualClip must be 0 (off) or above 1, but got ${config.dualClip}.`);
   return config;

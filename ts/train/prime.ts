@@ -52,10 +52,16 @@ async function primeStep(t: PrimeTrainer): Promise<void> {
   // 4. Leave-one-out advantages of process and outcome rewards, summed (or a sibling estimator).
   const { outcome, offsets } = batch;
   const weighted = { ...config, processCoef: config.processCoef * judged.weight };
-  const advantages = algorithm.advantages({ outcome, offsets, groupSize: config.samplesPerPrompt, process: judged.weight > 0 ? judged.process : undefined }, weighted);
+  const advantages = algorithm.advantages(
+    { outcome, offsets, groupSize: config.samplesPerPrompt, process: judged.weight > 0 ? judged.process : undefined },
+    weighted,
+  );
   // 5. Clipped policy-gradient update.
   const lr = judged.freezesPolicy ? 0 : learningRate(state.step, config);
   const data = { ...batch, advantages, groupSize: config.samplesPerPrompt };
-  const update = lr > 0 && batch.rows.length > 0 ? await t.during("policy", () => updatePolicy(policy, data, { ...config, lr }, state.policySkips, [config.seed, state.step, 1])) : undefined;
+  const update =
+    lr > 0 && batch.rows.length > 0
+      ? await t.during("policy", () => updatePolicy(policy, data, { ...config, lr }, state.policySkips, [config.seed, state.step, 1]))
+      : undefined;
   await finishStep(t, { groups, batch, judged, update, lr });
 }

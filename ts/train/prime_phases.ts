@@ -37,7 +37,8 @@ export interface Judged {
 export function drawGroups(t: PrimeTrainer): Promise<Collected> {
   const { config, state, task, policy, clock } = t;
   const { seed, maxNewTokens, temperature, topP, topK } = config;
-  const announce = (done?: number, total?: number) => t.emit({ type: "phase", trainer: "prime", phase: "rollout", step: state.step, steps: config.steps, done, total });
+  const announce = (done?: number, total?: number) =>
+    t.emit({ type: "phase", trainer: "prime", phase: "rollout", step: state.step, steps: config.steps, done, total });
   const maxDraws = isWarmup(t) && config.prmWarmup === "freeze" ? 1 : config.maxDraws;
   return collectGroups(
     task.train,
@@ -65,9 +66,18 @@ export async function packStep(t: PrimeTrainer, { kept, rest }: Collected): Prom
 
   const others = t.prm && config.prmData === "all" && config.prmUpdate !== "none" ? rest.filter((group) => group.decided) : [];
   const prmRows = [...rows, ...rowsOfGroups(others)];
-  const prmReference = t.prm && (config.reference === "sft" && reference ? await score(t, reference, prmRows, 1) : concat([oldLogprobs, sampledLogprobs(others)]));
-  const klReference = config.klCoef > 0 && reference ? (config.temperature === 1 && config.reference === "sft" && prmReference?.subarray(0, offsets[rows.length])) || (await score(t, reference, rows, config.temperature)) : undefined;
-  const prm = prmReference && { rows: prmRows, labels: Float32Array.from([...samples, ...others.flatMap((group) => group.samples)], (sample) => sample.verdict.score), reference: prmReference };
+  const prmReference =
+    t.prm && (config.reference === "sft" && reference ? await score(t, reference, prmRows, 1) : concat([oldLogprobs, sampledLogprobs(others)]));
+  const klReference =
+    config.klCoef > 0 && reference
+      ? (config.temperature === 1 && config.reference === "sft" && prmReference?.subarray(0, offsets[rows.length])) ||
+        (await score(t, reference, rows, config.temperature))
+      : undefined;
+  const prm = prmReference && {
+    rows: prmRows,
+    labels: Float32Array.from([...samples, ...others.flatMap((group) => group.samples)], (sample) => sample.verdict.score),
+    reference: prmReference,
+  };
   return { rows, offsets, outcome: Float32Array.from(samples, (sample) => sample.verdict.score), oldLogprobs, leaveOut, reference: klReference, prm };
 }
 

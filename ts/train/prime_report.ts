@@ -62,7 +62,8 @@ export async function finishStep(t: PrimeTrainer, outcome: StepOutcome): Promise
 export async function evaluate(t: PrimeTrainer): Promise<void> {
   const { config, state, task } = t;
   const problems = config.evalProblems === 0 ? task.heldOut : task.heldOut.slice(0, config.evalProblems);
-  const onProgress = (done: number, total: number) => t.emit({ type: "phase", trainer: "prime", phase: "eval", step: state.step, steps: config.steps, done, total });
+  const onProgress = (done: number, total: number) =>
+    t.emit({ type: "phase", trainer: "prime", phase: "eval", step: state.step, steps: config.steps, done, total });
   const options = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: t.signal };
   const { accuracy, truncated } = await t.during("eval", () => measureAccuracy(t.policy, task, problems, options));
   state.evaluatedStep = state.step;
@@ -191,7 +192,21 @@ function rolloutRecords({ groups, judged }: StepOutcome): object[] {
     group.samples.map(({ text, tokens, truncated, verdict }, i) => {
       const { id, level, prompt, answer } = group.problem;
       const { score, outcome, extracted, reason } = verdict;
-      return { id, level, prompt, response: text, answer, extracted, score, outcome, reason, tokens: tokens.length, truncated, kept, processScore: processScore(i) };
+      return {
+        id,
+        level,
+        prompt,
+        response: text,
+        answer,
+        extracted,
+        score,
+        outcome,
+        reason,
+        tokens: tokens.length,
+        truncated,
+        kept,
+        processScore: processScore(i),
+      };
     });
   return [
     ...groups.kept.flatMap((group, g) => record(group, true, (i) => judged.process?.scores[g * group.samples.length + i])),

@@ -60,7 +60,7 @@ export interface PrimeTrainer {
   reference: Model | undefined; // frozen
   state: PrimeState;
   savedStep: number;
-  clock: PhaseClock;
+  clock: PhaseClock; // of the step under way
   run: RunLog | undefined;
   signal: AbortSignal | undefined;
   emit(event: TrainEvent): void;
@@ -87,6 +87,7 @@ export async function openPrime(options: PrimeRunOptions): Promise<PrimeTrainer>
     const prm = usesPrm ? (options.prm ?? own(await options.policy.clone({ trainable: config.prmUpdate !== "none" }))) : undefined;
     const state = options.resume ? readState(options.resume) : freshState();
     if (options.resume) await loadModels(options.resume.dir, options.policy, prm, config);
+    else await resetOptimizers(options.policy, prm, config);
     return assemble(options, config, { prm, reference }, state, close);
   } catch (error) {
     close();
@@ -115,26 +116,32 @@ export async function saveCheckpoint(t: PrimeTrainer): Promise<void> {
 
 // --- internal ---
 
-function assemble(options: PrimeRunOptions, config: PrimeConfig, models: Pick<PrimeTrainer, "prm" | "reference">, state: PrimeState, close: () => void): PrimeTrainer {
-  const clock = new PhaseClock();
+function assemble(
+  options: PrimeRunOptions,
+  config: PrimeConfig,
+  models: Pick<PrimeTrainer, "prm" | "reference">,
+  state: PrimeState,
+  close: () => void,
+): PrimeTrainer {
   const emit = (event: TrainEvent) => options.onEvent?.(event);
-  return {
+  const t: PrimeTrainer = {
     config,
     task: options.task,
     policy: options.policy,
     ...models,
     state,
     savedStep: options.resume ? state.step : -1,
-    clock,
+    clock: new PhaseClock(),
     run: options.run,
     signal: options.signal,
     emit,
     during: (phase, work) => {
       emit({ type: "phase", trainer: "prime", phase, step: state.step, steps: config.steps });
-      return clock.time(phase, work);
+      return t.clock.time(phase, work);
     },
     close,
   };
+  return t;
 }
 
 function freshState(): PrimeState {
@@ -158,6 +165,12 @@ function readState({ state, dir, step }: ResumePoint): PrimeState {
     throw new PrimekitError("ERR_CHECKPOINT", `The checkpoint ${dir} holds no state of a PRIME run at step ${step}.`);
   }
   return structuredClone(found as PrimeState);
+}
+
+/** A run's first step is AdamW's first, whatever the models went through before: so it does not matter whether they come from memory or from files. */
+async function resetOptimizers(policy: Model, prm: Model | undefined, config: PrimeConfig): Promise<void> {
+  await policy.resetOptimizer();
+  if (config.prmUpdate !== "none") await prm?.resetOptimizer();
 }
 
 async function loadModels(dir: string, policy: Model, prm: Model | undefined, config: PrimeConfig): Promise<void> {

@@ -56,6 +56,7 @@ export interface SftResult {
 export async function runSft(options: SftRunOptions): Promise<SftResult> {
   const t = new SftTrainer(options);
   if (options.resume) await t.resume(options.resume);
+  else await options.model.resetOptimizer(); // the first step is AdamW's first, whatever the model went through before
   await unlessAborted(options.signal, () => t.train());
   if (options.signal?.aborted) await t.save();
   return t.result();
@@ -129,7 +130,8 @@ class SftTrainer {
     const { config, state, options } = this;
     const { heldOut } = options.task;
     const problems = config.evalProblems === 0 ? heldOut : heldOut.slice(0, config.evalProblems);
-    const onProgress = (done: number, total: number) => options.onEvent?.({ type: "phase", trainer: "sft", phase: "eval", step: state.step, steps: config.steps, done, total });
+    const onProgress = (done: number, total: number) =>
+      options.onEvent?.({ type: "phase", trainer: "sft", phase: "eval", step: state.step, steps: config.steps, done, total });
     const measure = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: options.signal };
     const { accuracy, truncated } = await this.during("eval", () => measureAccuracy(options.model, options.task, problems, measure));
     state.evaluatedStep = state.step;
