@@ -110,10 +110,16 @@ function barProgress(stream: NodeJS.WriteStream, now: () => number): Progress {
   const bars = new cliProgress.MultiBar({ stream, format, barCompleteChar: "█", barIncompleteChar: "░", barsize: 24, hideCursor: true, clearOnComplete: false, autopadding: false, linewrap: false });
   let bar: cliProgress.SingleBar | undefined;
   let trainer: string | undefined;
-  const say = (line: string) => (bar ? bars.log(`${line}\n`) : void stream.write(`${line}\n`));
+  let running = true;
+  const say = (line: string) => (bar && running ? bars.log(`${line}\n`) : void stream.write(`${line}\n`));
   return {
     say,
-    stop: () => bars.stop(),
+    stop() {
+      if (!running) return;
+      running = false;
+      bars.update(); // prints what was said since the last refresh
+      bars.stop();
+    },
     onEvent(event) {
       figures.update(event);
       const fields = { title: title(event), text: figures.text(), phase: figures.phase };

@@ -1,5 +1,5 @@
 // What stands on the screen when a run is over: the table, sample answers with their process rewards, where everything is.
-import { join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import type { AnswerStep, SampleAnswer } from "../eval/answers.ts";
 import { count, duration, percent, signed, table } from "./format.ts";
 import type { JobResult } from "./job.ts";
@@ -35,10 +35,13 @@ export function renderAnswers({ prime, task }: JobResult): string {
   return (prime?.answers ?? []).map((answer) => renderAnswer(answer, task.checkSteps?.(answer.problem, answer.text).map((check) => check.correct) ?? [])).join("\n\n");
 }
 
-export function renderPlace(dir: string, stopped: boolean, command: string): string {
-  const shown = relative(process.cwd(), dir) || dir;
-  const name = dir.split(/[\\/]/).at(-1);
-  return stopped ? `Stopped; everything so far is in ${shown}. Go on with: ${command} --resume ${name}` : `The run is in ${join(shown, "/")}`;
+/** Where the run is, and how to go on with it when it was stopped. `invocation` is how the program was called. */
+export function renderPlace(dir: string, stopped: boolean, invocation: string): string {
+  const inside = relative(process.cwd(), dir);
+  const shown = inside.startsWith("..") ? dir : inside;
+  if (!stopped) return `The run is in ${join(shown, "/")}`;
+  const root = dirname(shown) === "runs" ? "" : ` --runs ${dirname(shown)}`;
+  return `Stopped. Everything so far is in ${join(shown, "/")}; go on with: ${invocation} --resume ${basename(dir)}${root}`;
 }
 
 // --- internal ---
