@@ -3,7 +3,9 @@
 /** The known name that is nearest to `name`, if any is near enough to be a slip of the keys. */
 export function closest(name: string, known: readonly string[]): string | undefined {
   const limit = Math.max(2, Math.floor(name.length / 3));
-  const ranked = known.map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) })).sort((a, b) => a.distance - b.distance);
+  const ranked = known
+    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance);
   return ranked[0]?.distance <= limit ? ranked[0].candidate : undefined;
 }
 

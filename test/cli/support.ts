@@ -5,25 +5,36 @@ import { join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
-/** A job of a few seconds that still goes through every part. */
-export const TINY = [
+/** Fine-tuning of a second. */
+export const TINY_SFT = [
   ["--model.hiddenSize", "32", "--model.intermediateSize", "64", "--model.numHiddenLayers", "1", "--model.numAttentionHeads", "2"],
   ["--model.numKeyValueHeads", "1", "--model.dtype", "float32", "--task.minSteps", "1", "--task.maxSteps", "1", "--task.heldOutSize", "8"],
   ["--sft.steps", "6", "--sft.batchSize", "8", "--sft.saveEvery", "2", "--sft.maxNewTokens", "24", "--sft.evalProblems", "8"],
+].flat();
+
+/** A job of a second or two that still goes through every part. */
+export const TINY = [
+  TINY_SFT,
   ["--steps", "5", "--promptsPerStep", "4", "--saveEvery", "2", "--maxNewTokens", "24", "--filterLow", "0", "--filterHigh", "1"],
   ["--rolloutsEvery", "1", "--evalProblems", "8", "--sampleAnswers", "1"],
 ].flat();
 
 export interface Ended {
   code: number | null;
-  signal: string | null;
+  signal: NodeJS.Signals | number | null;
   stdout: string;
   stderr: string;
 }
 
 /** Starts `train.ts` (or another entry) and hands out the process and its end. */
 export function start(args: string[], entry = "train.ts") {
-  const child = Bun.spawn([process.execPath, join(ROOT, entry), ...args], { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe", env: { ...process.env, NO_COLOR: "1" } });
+  const child = Bun.spawn([process.execPath, join(ROOT, entry), ...args], {
+    cwd: ROOT,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, NO_COLOR: "1" },
+  });
   const ended: Promise<Ended> = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]).then(([stdout, stderr]) => ({
     code: child.exitCode,
     signal: child.signalCode,

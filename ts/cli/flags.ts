@@ -43,8 +43,6 @@ export function normalize(rawArgs: readonly string[], flags: readonly Flag[]): s
  * @throws PrimekitError ERR_CONFIG for an unknown flag (with the closest known one), a stray argument or a value of the wrong type
  */
 export function readFlags(args: Record<string, unknown>, flags: readonly Flag[]): Options {
-  const stray = (args._ as string[])[0];
-  if (stray !== undefined) throw new PrimekitError("ERR_CONFIG", `The argument ${JSON.stringify(stray)} belongs to no option; options are written --name value.`);
   const options: Options = {};
   for (const [key, value] of Object.entries(args)) {
     if (key === "_") continue;
@@ -55,6 +53,9 @@ export function readFlags(args: Record<string, unknown>, flags: readonly Flag[])
     }
     assign(options, flag.name, parseValue(flag, value));
   }
+  const stray = (args._ as string[])[0];
+  if (stray !== undefined)
+    throw new PrimekitError("ERR_CONFIG", `The argument ${JSON.stringify(stray)} belongs to no option; options are written --name value.`);
   return options;
 }
 

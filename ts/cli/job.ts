@@ -57,7 +57,10 @@ async function makeModel({ place, model }: JobConfig, task: Task): Promise<Model
   const loaded = await Model.load(place.init, { dtype, recompute });
   if (loaded.config.vocabSize >= tokenizer.vocabSize) return loaded;
   loaded.close();
-  throw new PrimekitError("ERR_CONFIG", `The model ${place.init} has ${loaded.config.vocabSize} tokens, but the ${task.name} task needs ${tokenizer.vocabSize}: it was made for another tokenizer.`);
+  throw new PrimekitError(
+    "ERR_CONFIG",
+    `The model ${place.init} has ${loaded.config.vocabSize} tokens, but the ${task.name} task needs ${tokenizer.vocabSize}: it was made for another tokenizer.`,
+  );
 }
 
 async function fineTune(context: JobContext, task: Task, model: Model, nested: boolean): Promise<SftResult> {

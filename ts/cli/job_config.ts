@@ -22,7 +22,8 @@ const modelSchema = z.strictObject({
   seed: z.number().int().min(0).default(1).describe("seed of the random weights; follows --seed unless given"),
 });
 
-const integer = (name: "seed" | "minSteps" | "maxSteps" | "heldOutSize", text: string) => z.number().int().min(0).default(arithmeticDefaults[name]).describe(text);
+const integer = (name: "seed" | "minSteps" | "maxSteps" | "heldOutSize", text: string) =>
+  z.number().int().min(0).default(arithmeticDefaults[name]).describe(text);
 const share = (name: "slipRate" | "habitShare" | "habitRate", text: string) => z.number().min(0).max(1).default(arithmeticDefaults[name]).describe(text);
 
 const taskSchema = z.strictObject({

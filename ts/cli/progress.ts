@@ -11,7 +11,16 @@ export interface Progress {
 }
 
 const TITLES = { sft: "Fine-tuning", prime: "PRIME" } as const;
-const PHASES = { rollout: "sampling", verify: "verifying", score: "scoring", prm: "PRM", policy: "policy", train: "training", eval: "evaluating", save: "saving" } as const;
+const PHASES = {
+  rollout: "sampling",
+  verify: "verifying",
+  score: "scoring",
+  prm: "PRM",
+  policy: "policy",
+  train: "training",
+  eval: "evaluating",
+  save: "saving",
+} as const;
 const LINE_EVERY_MS = 5000;
 
 export function createProgress(stream: NodeJS.WriteStream, now: () => number = () => performance.now()): Progress {
@@ -107,7 +116,17 @@ function lineProgress(stream: NodeJS.WriteStream, now: () => number): Progress {
 function barProgress(stream: NodeJS.WriteStream, now: () => number): Progress {
   const figures = new Figures(now);
   const format = "{title} {bar} {value}/{total} · {text} · {phase}";
-  const bars = new cliProgress.MultiBar({ stream, format, barCompleteChar: "█", barIncompleteChar: "░", barsize: 24, hideCursor: true, clearOnComplete: false, autopadding: false, linewrap: false });
+  const bars = new cliProgress.MultiBar({
+    stream,
+    format,
+    barCompleteChar: "█",
+    barIncompleteChar: "░",
+    barsize: 24,
+    hideCursor: true,
+    clearOnComplete: false,
+    autopadding: false,
+    linewrap: false,
+  });
   let bar: cliProgress.SingleBar | undefined;
   let trainer: string | undefined;
   let running = true;

@@ -23,7 +23,8 @@ export function renderSummary(config: JobConfig, { sft, prime }: JobResult): str
   if (prime) accuracy.push([`  ${config.prime.algo}`, percent(prime.accuracyBefore), percent(prime.accuracyAfter)]);
   const facts: string[][] = [];
   if (prime?.pairAccuracy !== undefined) facts.push(["PRM accuracy within groups (last tenth; chance is 50 %)", percent(prime.pairAccuracy)]);
-  if (prime) facts.push(["tokens trained on, per second", count(prime.tokensPerSecond)], ["tokens generated, per second of sampling", count(prime.generatedPerSecond)]);
+  if (prime)
+    facts.push(["tokens trained on, per second", count(prime.tokensPerSecond)], ["tokens generated, per second of sampling", count(prime.generatedPerSecond)]);
   if (sft && !prime) facts.push(["answer tokens trained on", count(sft.tokens)]);
   const skipped = (sft?.skippedUpdates ?? 0) + (prime?.skippedUpdates ?? 0);
   if (skipped > 0) facts.push(["updates skipped as not finite", String(skipped)]);
@@ -32,7 +33,9 @@ export function renderSummary(config: JobConfig, { sft, prime }: JobResult): str
 
 /** Sample answers, a line per step with its process reward, and a mark where the task can tell right from wrong. */
 export function renderAnswers({ prime, task }: JobResult): string {
-  return (prime?.answers ?? []).map((answer) => renderAnswer(answer, task.checkSteps?.(answer.problem, answer.text).map((check) => check.correct) ?? [])).join("\n\n");
+  return (prime?.answers ?? [])
+    .map((answer) => renderAnswer(answer, task.checkSteps?.(answer.problem, answer.text).map((check) => check.correct) ?? []))
+    .join("\n\n");
 }
 
 /** Where the run is, and how to go on with it when it was stopped. `invocation` is how the program was called. */

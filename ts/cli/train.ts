@@ -63,7 +63,8 @@ async function resumeRun(name: string, given: Options, kind: Kind): Promise<{ ru
   const names = await listRuns(root);
   const chosen = name || names[0];
   if (chosen === undefined) throw new PrimekitError("ERR_CONFIG", `There is no run to go on with in ${resolve(root)}.`);
-  if (!names.includes(chosen)) throw new PrimekitError("ERR_CONFIG", `There is no run ${JSON.stringify(chosen)} in ${resolve(root)}.${didYouMean(chosen, names)}`);
+  if (!names.includes(chosen))
+    throw new PrimekitError("ERR_CONFIG", `There is no run ${JSON.stringify(chosen)} in ${resolve(root)}.${didYouMean(chosen, names)}`);
   const run = await RunFolder.open(resolve(root, chosen));
   const { kind: savedKind, ...saved } = run.config;
   if (savedKind !== kind) throw new PrimekitError("ERR_CONFIG", `The run ${chosen} was made by "${savedKind}", so "${kind}" cannot go on with it.`);
