@@ -22,7 +22,8 @@ export interface ArithmeticOptions extends Partial<ProblemRanges> {
 
 type Split = "demonstration" | "train" | "held-out";
 
-const DEFAULTS = {
+/** What arithmeticTask() uses for options that are left out. */
+export const arithmeticDefaults = {
   seed: 0,
   minSteps: 3,
   maxSteps: 5,
@@ -43,7 +44,7 @@ const MAX_ATTEMPTS = 100_000;
  * Throws TypeError/RangeError for bad options; `at` throws ERR_DATA when the ranges leave no problem for a split.
  */
 export function arithmeticTask(options: ArithmeticOptions = {}): Task {
-  const settings = checkOptions({ ...DEFAULTS, ...options });
+  const settings = checkOptions({ ...arithmeticDefaults, ...options });
   const { seed } = settings;
   const tokenizer = Tokenizer.fromJson(tokenizerJson, tokenizerConfig);
   const rates = { slipRate: settings.slipRate, habitRate: settings.habitRate, habits: drawHabits(seed, STREAM.habits, settings.habitShare) };
