@@ -58,14 +58,14 @@ export function drawExpression(draws: Draws, ranges: ProblemRanges): Expression 
 }
 
 /**
- * The slip a learner typically makes in a step, where one is possible: a forgotten carry (47+85=122), a forgotten borrow (52-37=25),
- * a product from the row above (7*8=48).
+ * The slip a learner typically makes in a step, where one is possible: a forgotten carry (47+85=122), the smaller digit taken from the larger
+ * (51-37=26), a product from the row above (7*8=48). Slips of different kinds seldom cancel, so a slip makes the answer wrong.
  */
 export function slipOf(a: number, operation: Operation, b: number): number | undefined {
   if (operation === "*") return a > 0 && b > 0 ? (a - 1) * b : undefined;
   if (a < 0) return undefined;
   if (operation === "+") return (a % 10) + (b % 10) >= 10 ? a + b - 10 : undefined;
-  return a >= b && a % 10 < b % 10 ? a - b + 10 : undefined;
+  return a >= b && a % 10 < b % 10 ? a - b + 2 * ((b % 10) - (a % 10)) : undefined;
 }
 
 /** How often the author of the demonstrations slips, where a slip is possible. */
