@@ -61,7 +61,13 @@ describe("trainPrm", () => {
       for (const maxTokensPerBatch of [1, 25, 1000]) {
         const prm = await makeModel();
         const reference = (await scoreRows(prm, rows, PRM)).map((x) => x - 0.1);
-        const { loss } = await trainPrm(prm, { rows, labels: LABELS, reference, groupSize: 3 }, { ...PRM, prmLoss, prmMinibatches: 2, maxTokensPerBatch }, noSkips(), [5]);
+        const { loss } = await trainPrm(
+          prm,
+          { rows, labels: LABELS, reference, groupSize: 3 },
+          { ...PRM, prmLoss, prmMinibatches: 2, maxTokensPerBatch },
+          noSkips(),
+          [5],
+        );
         results.push({ loss, weights: await weightsOf(prm) });
       }
       for (const result of results) {

@@ -81,7 +81,21 @@ describe("learning", () => {
   const task = tinyTask(gradedBy(({ response }) => Number(/^[02468]/.test(response))));
   for (const algo of ["rloo", "prime", "grpo"] as const) {
     test(`${algo} raises the share of right answers`, async () => {
-      const { steps, result } = await train({ algo, steps: 40, promptsPerStep: 8, samplesPerPrompt: 8, filterLow: 0.01, filterHigh: 0.99, normalizeProcess: "std", processCoef: 0.2, maxTokensPerBatch: 2000, evalEvery: 0 }, task);
+      const { steps, result } = await train(
+        {
+          algo,
+          steps: 40,
+          promptsPerStep: 8,
+          samplesPerPrompt: 8,
+          filterLow: 0.01,
+          filterHigh: 0.99,
+          normalizeProcess: "std",
+          processCoef: 0.2,
+          maxTokensPerBatch: 2000,
+          evalEvery: 0,
+        },
+        task,
+      );
       expect(steps[0]["rollout/accuracy"]).toBeLessThan(0.3);
       expect(steps[39]["rollout/accuracy"]).toBeGreaterThan(0.8);
       if (algo === "prime") expect(result.pairAccuracy).toBeGreaterThan(0.6);
@@ -235,7 +249,8 @@ describe("reproducible and resumable", () => {
     expect(metrics.filter((row) => "eval/accuracy" in row).map((row) => row.step)).toEqual([0, 2, 4]);
     expect(readdirSync(join(run.dir, "rollouts")).sort()).toEqual(["step-000002.jsonl", "step-000004.jsonl"]);
     const last = join(run.dir, "checkpoints", "step-000004");
-    for (const file of ["policy/tokenizer.json", "prm/model.safetensors", "prm.optimizer.safetensors", "state.json"]) expect(existsSync(join(last, file))).toBe(true);
+    for (const file of ["policy/tokenizer.json", "prm/model.safetensors", "prm.optimizer.safetensors", "state.json"])
+      expect(existsSync(join(last, file))).toBe(true);
     const saved = await Model.load(join(last, "policy"));
     cleanups.push(() => saved.close());
     expect(await weightsOf(saved)).toEqual(weights);
