@@ -65,6 +65,11 @@ export class RunFolder {
     return new RunFolder(path, config, options);
   }
 
+  /** Replaces config.json, for the few options that may change when a run goes on. */
+  async writeConfig(config: object): Promise<void> {
+    await writeFileAtomic(join(this.dir, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+  }
+
   /** Appends one row to metrics.jsonl. Rows carry their `step`. */
   async appendMetrics(row: MetricsRow): Promise<void> {
     await appendRow(join(this.dir, "metrics.jsonl"), row);

@@ -1,0 +1,5 @@
+#!/usr/bin/env bun
+// The package's binary, `primekit`.
+import { runProgram } from "./main.ts";
+
+await runProgram();

@@ -1,0 +1,58 @@
+// Entry points of the program. Here, and only here, output goes to the terminal for good and the process gets its exit code.
+import { type CommandDef, runCommand } from "citty";
+import { PrimekitError } from "../errors.ts";
+import { didYouMean } from "../suggest.ts";
+import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
+import { infoCommand } from "./info.ts";
+import { sftCommand, trainCommand } from "./train.ts";
+
+const COMMANDS: Command[] = [trainCommand, sftCommand, infoCommand];
+
+/** train.ts: the main job. */
+export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {
+  await guard(() => runOne(trainCommand, rawArgs, "bun run train.ts"));
+}
+
+/** The `primekit` program: a command's name first. */
+export async function runProgram(rawArgs: string[] = process.argv.slice(2)): Promise<void> {
+  await guard(async () => {
+    const [name, ...rest] = rawArgs;
+    if (name === undefined || name === "--help" || name === "-h") return print(overview());
+    const command = COMMANDS.find((candidate) => candidate.name === name);
+    if (command) return runOne(command, rest, `primekit ${name}`);
+    const names = COMMANDS.map((candidate) => candidate.name);
+    throw new PrimekitError("ERR_CONFIG", `There is no command ${JSON.stringify(name)}.${didYouMean(name, names)} There are ${names.join(", ")}.`);
+  });
+}
+
+// --- internal ---
+
+async function runOne(command: Command, rawArgs: string[], invocation: string): Promise<void> {
+  if (rawArgs.includes("--help") || rawArgs.includes("-h")) return print(helpOf(command, invocation, process.stdout.columns ?? 120));
+  const setExitCode = (code: number) => {
+    process.exitCode = code;
+  };
+  await runCommand(toCitty(command, invocation, setExitCode) as CommandDef, { rawArgs: prepareArgs(command, rawArgs) });
+}
+
+/** One clear line for what a user can do something about; the whole stack for a fault of the program. */
+async function guard(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const expected = error instanceof Error && ("code" in error || error.name === "CLIError");
+    const text = expected ? error.message : error instanceof Error ? `This is a fault in primekit: ${error.stack}` : String(error);
+    process.stderr.write(`primekit: ${text}\n`);
+    process.exitCode = expected && (error as PrimekitError).code === "ERR_CONFIG" ? 2 : 1;
+  }
+}
+
+function overview(): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  const lines = COMMANDS.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
+  return ["Usage: primekit COMMAND [options]", "", ...lines, "", "primekit COMMAND --help lists a command's options."].join("\n");
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,81 @@
+// The commands that train: `train` (fine-tuning, then PRIME) and `sft` (fine-tuning alone).
+import { resolve } from "node:path";
+import { PrimekitError } from "../errors.ts";
+import { listRuns, RunFolder } from "../run/run_folder.ts";
+import { didYouMean } from "../suggest.ts";
+import type { Command } from "./command.ts";
+import { readConfigFile } from "./config_file.ts";
+import { mergeOptions, type Options } from "./flags.ts";
+import { listenForInterrupt } from "./interrupt.ts";
+import { runJob } from "./job.ts";
+import { type JobConfig, jobFlags, resolveJob, resumeJob } from "./job_config.ts";
+import { createProgress } from "./progress.ts";
+import { renderAnswers, renderPlace, renderSummary } from "./report.ts";
+
+export const trainCommand: Command = {
+  name: "train",
+  description: "Fine-tunes a small model and trains it further with PRIME: process rewards from an implicit reward model.",
+  flags: jobFlags(true),
+  run: (options, invocation) => train(options, invocation, "train"),
+};
+
+export const sftCommand: Command = {
+  name: "sft",
+  description: "Fine-tunes a model on the task's demonstrations, and stops there.",
+  flags: jobFlags(false),
+  run: (options, invocation) => train(options, invocation, "sft"),
+};
+
+// --- internal ---
+
+type Kind = "train" | "sft";
+
+async function train(options: Options, invocation: string, kind: Kind): Promise<number> {
+  const { run, config } = await openRun(options, kind);
+  const progress = createProgress(process.stderr);
+  const interrupt = listenForInterrupt(progress.say);
+  try {
+    progress.say(`Run folder: ${run.dir}`);
+    const result = await runJob({ run, config, signal: interrupt.signal, onEvent: progress.onEvent, say: progress.say }, kind === "train");
+    progress.stop();
+    const parts = [renderAnswers(result), result.stopped ? "" : renderSummary(config, result), renderPlace(run.dir, result.stopped, invocation)];
+    process.stdout.write(`\n${parts.filter(Boolean).join("\n\n")}\n`);
+    return interrupt.exitCode() ?? 0;
+  } finally {
+    progress.stop();
+    interrupt.dispose();
+    await run.close();
+  }
+}
+
+async function openRun(options: Options, kind: Kind): Promise<{ run: RunFolder; config: JobConfig }> {
+  const { config: file, resume, ...flags } = options;
+  const given = mergeOptions(file === undefined ? {} : await readConfigFile(String(file)), flags);
+  if (resume !== undefined) return resumeRun(String(resume), given, kind);
+  const config = resolveJob(given);
+  const name = config.place.run || `${kind === "sft" ? "sft" : config.prime.algo}-${timestamp(new Date())}`;
+  const run = await RunFolder.create(config.place.runs, name, { kind, ...config });
+  return { run, config };
+}
+
+async function resumeRun(name: string, given: Options, kind: Kind): Promise<{ run: RunFolder; config: JobConfig }> {
+  const root = String(given.runs ?? "runs");
+  const names = await listRuns(root);
+  const chosen = name || names[0];
+  if (chosen === undefined) throw new PrimekitError("ERR_CONFIG", `There is no run to go on with in ${resolve(root)}.`);
+  if (!names.includes(chosen))
+    throw new PrimekitError("ERR_CONFIG", `There is no run ${JSON.stringify(chosen)} in ${resolve(root)}.${didYouMean(chosen, names)}`);
+  const run = await RunFolder.open(resolve(root, chosen));
+  const { kind: savedKind, ...saved } = run.config;
+  if (savedKind !== kind) throw new PrimekitError("ERR_CONFIG", `The run ${chosen} was made by "${savedKind}", so "${kind}" cannot go on with it.`);
+  const config = resumeJob(saved as JobConfig, given);
+  await run.writeConfig({ kind, ...config });
+  return { run, config };
+}
+
+/** 20261121-093000, local time. */
+function timestamp(date: Date): string {
+  const pad = (n: number) => String(n).padStart(2, "0");
+  const day = `${date.getFullYear()}${pad(date.getMonth() + 1)}${pad(date.getDate())}`;
+  return `${day}-${pad(date.getHours())}${pad(date.getMinutes())}${pad(date.getSeconds())}`;
+}
