@@ -1,5 +1,5 @@
 // The PRM's and the policy's updates on a real, tiny model.
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { updatePolicy } from "../../ts/algo/policy.ts";
 import { type PrmLoss, prmLosses, trainPrm } from "../../ts/algo/prm.ts";
 import type { Model } from "../../ts/model.ts";
@@ -10,6 +10,7 @@ import { expectClose, maxDifference } from "../support/compare.ts";
 import { Random } from "../support/random.ts";
 import { tinyModel, weightsOf } from "../support/tasks.ts";
 
+setDefaultTimeout(60_000);
 const models: Model[] = [];
 afterEach(() => {
   for (const model of models.splice(0)) model.close();

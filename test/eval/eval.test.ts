@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { measureAccuracy } from "../../ts/eval/accuracy.ts";
 import { sampleAnswers } from "../../ts/eval/answers.ts";
 import { stepAccuracy, stepEnds } from "../../ts/eval/steps.ts";
@@ -8,6 +8,7 @@ import { scoreRows } from "../../ts/rollout/score.ts";
 import { expectClose } from "../support/compare.ts";
 import { digits, gradedBy, tinyModel, tinyTask } from "../support/tasks.ts";
 
+setDefaultTimeout(60_000);
 const task = tinyTask();
 const encode = (text: string) => task.tokenizer.encode(text);
 
