@@ -142,14 +142,14 @@ describe("linearLogprobs", () => {
     expect(dHidden.subarray(0, hiddenSize).some((x) => x !== 0)).toBe(true);
   });
 
-  test("an abort stops it between chunks, within 100 ms", async () => {
-    const [n, hiddenSize, vocabSize] = [4096, 256, 20000];
+  test("an abort stops it between chunks: a second's work or more ends in less than half of one", async () => {
+    const [n, hiddenSize, vocabSize] = [4096, 896, 60000];
     const controller = new AbortController();
     const pending = linearLogprobsAsync(new Float32Array(n * hiddenSize), new Float32Array(vocabSize * hiddenSize), new Int32Array(n), { vocabSize, hiddenSize, signal: controller.signal });
     await new Promise((resolve) => setTimeout(resolve, 5));
     const start = performance.now();
     controller.abort();
     await expect(pending).rejects.toThrow();
-    expect(performance.now() - start).toBeLessThan(100);
+    expect(performance.now() - start).toBeLessThan(500);
   });
 });
