@@ -55,7 +55,11 @@ describe("the same bits", () => {
   test.skipIf(node < 20)("in Node, running the JavaScript output", async () => {
     rmSync(JS, { recursive: true, force: true });
     mkdirSync(JS, { recursive: true });
-    const options = { extends: "../../tsconfig.build.json", compilerOptions: { outDir: ".", rootDir: "../.." }, include: ["../../ts", "../../train.ts", `../../${PROGRAM}`] };
+    const options = {
+      extends: "../../tsconfig.build.json",
+      compilerOptions: { outDir: ".", rootDir: "../.." },
+      include: ["../../ts", "../../train.ts", `../../${PROGRAM}`],
+    };
     writeFileSync(join(JS, "tsconfig.json"), JSON.stringify(options));
     const build = Bun.spawnSync([join(ROOT, "node_modules", ".bin", "tsc"), "-p", JS]);
     expect(build.exitCode, build.stdout.toString()).toBe(0);

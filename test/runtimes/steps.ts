@@ -32,5 +32,13 @@ for (let step = 0; step < 5; step++) {
 const [rollout] = await model.generate([[1, 2, 3]], { maxNewTokens: 8, seed: 9 });
 model.close();
 
-const result = { logprobs: bits(logprobs), entropy: bits(entropy), advantages: bits(advantages), last: bits(last), norms, tokens: Array.from(rollout.tokens), sampled: bits(rollout.logprobs) };
+const result = {
+  logprobs: bits(logprobs),
+  entropy: bits(entropy),
+  advantages: bits(advantages),
+  last: bits(last),
+  norms,
+  tokens: Array.from(rollout.tokens),
+  sampled: bits(rollout.logprobs),
+};
 process.stdout.write(`${JSON.stringify(result)}\n`);
