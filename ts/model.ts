@@ -2,7 +2,17 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { withSignal } from "./abort.ts";
-import { describe, PrimekitError, rangeError, typeError } from "./errors.ts";
+import { describe, PrimekitError, typeError } from "./errors.ts";
+import {
+  checkBatch,
+  checkGenerateOptions,
+  checkGradients,
+  checkModelOptions,
+  checkPrompts,
+  checkStepOptions,
+  checkTemperature,
+  toSeed,
+} from "./model_checks.ts";
 import { completeConfig, fromHuggingFace, type Qwen2Config, toHuggingFace, toNativeConfig } from "./model_config.ts";
 import { loadOptimizerFile, loadWeightFiles, saveOptimizerFile, saveWeightFile } from "./model_files.ts";
 import { native } from "./native/addon.ts";
@@ -85,6 +95,7 @@ export class Model {
   readonly dtype: "float32" | "bfloat16";
   readonly trainable: boolean;
   #options: ModelOptions;
+  #turn: Promise<unknown> = Promise.resolve(); // the last call that uses or drops the activations kept between forward and backward
 
   private constructor(config: Qwen2Config, options: ModelOptions) {
     this.config = completeConfig(config);
@@ -96,6 +107,7 @@ export class Model {
 
   /** Loads an HF directory (config.json, safetensors), or makes a model with random weights from a configuration. */
   static async load(source: string | Qwen2Config, options: ModelOptions = {}): Promise<Model> {
+    checkModelOptions(options);
     if (options.device === "cuda") throw new PrimekitError("ERR_UNSUPPORTED", 'The CUDA backend is not built into this addon: use device "cpu" or "auto".');
     if (typeof source !== "string") {
       const model = new Model(source, options);
@@ -120,7 +132,8 @@ export class Model {
 
   /** Log-probabilities (nats) of the scored tokens given what precedes them, and the entropy of each prediction; [R] each. */
   async logprobs(batch: Batch, options: ForwardOptions = {}): Promise<TokenScores> {
-    return this.#forward(batch, options, false);
+    const checked = checkBatch(batch);
+    return this.#inTurn(() => this.#forward(checked, options, false));
   }
 
   /**
@@ -129,32 +142,33 @@ export class Model {
    */
   async forwardBackward(batch: Batch, loss: (scores: TokenScores) => TokenGradients, options: ForwardOptions = {}): Promise<TokenScores> {
     this.#requireTrainable();
-    const scores = await this.#forward(batch, options, true);
-    const { dLogprobs, dEntropy } = loss(scores);
-    await withSignal(options.signal, (cancel) => this.native.backward(dLogprobs, dEntropy, cancel));
-    return scores;
+    if (typeof loss !== "function") throw typeError("loss", "a function from scores to their gradients", loss);
+    const checked = checkBatch(batch);
+    return this.#inTurn(async () => {
+      const scores = await this.#forward(checked, options, true);
+      const { dLogprobs, dEntropy } = checkGradients(loss(scores), scores.logprobs.length);
+      await withSignal(options.signal, (cancel) => this.native.backward(dLogprobs, dEntropy, cancel));
+      return scores;
+    });
   }
 
   /** One AdamW step on the accumulated gradients, which are zeroed. `skipped`: the gradient norm was not finite and nothing changed. */
   async step(options: StepOptions): Promise<{ gradNorm: number; skipped: boolean }> {
     this.#requireTrainable();
-    const { lr, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, gradClip = 1 } = options;
-    for (const [name, value] of Object.entries({ lr, "betas[0]": betas[0], "betas[1]": betas[1], eps, weightDecay, gradClip })) {
-      if (typeof value !== "number") throw typeError(name, "a number", value);
-      if (!(Number.isFinite(value) && value >= 0)) throw rangeError(name, "a finite number of at least 0", value);
-    }
-    return this.native.step(lr, betas[0], betas[1], eps, weightDecay, gradClip);
+    const { lr, betas, eps, weightDecay, gradClip } = checkStepOptions(options);
+    return this.#inTurn(() => this.native.step(lr, betas[0], betas[1], eps, weightDecay, gradClip));
   }
 
   /** Samples `samples` continuations of every prompt; prompt-major order. See GenerateOptions for the random streams. */
   async generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Promise<Rollout[]> {
-    const { samples = 1, maxNewTokens, signal, onProgress } = options;
-    if (!Number.isInteger(samples) || samples < 1) throw rangeError("samples", "a positive integer", samples);
-    if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw rangeError("maxNewTokens", "a positive integer", maxNewTokens);
+    checkPrompts(prompts, this.config.vocabSize);
+    checkGenerateOptions(options, this.config.vocabSize);
+    const { samples = 1, signal, onProgress } = options;
     const { tokens, offsets } = pack(prompts);
     const first = toSeed(options.firstSequence ?? 0, "firstSequence");
     const ids = BigUint64Array.from({ length: prompts.length * samples }, (_, i) => BigInt.asUintN(64, first + BigInt(i)));
-    const result = await withSignal(signal, (cancel) => this.native.generate(tokens, offsets, ids, this.#nativeGenerateOptions(options, samples), cancel, onProgress));
+    const settings = this.#nativeGenerateOptions(options, samples);
+    const result = await withSignal(signal, (cancel, progress) => this.native.generate(tokens, offsets, ids, settings, cancel, progress), onProgress);
     return Array.from({ length: prompts.length * samples }, (_, i) => ({
       prompt: Math.floor(i / samples),
       sample: i % samples,
@@ -173,12 +187,14 @@ export class Model {
 
   /** Takes over another model's weights (same configuration); optimizer state stays. */
   async copyFrom(other: Model): Promise<void> {
-    await this.native.copyFrom(other.native);
+    if (!(other instanceof Model)) throw typeError("other", "a Model", other);
+    await this.#inTurn(() => this.native.copyFrom(other.native));
   }
 
   /** Writes an HF directory: config.json, generation_config.json, model.safetensors, and the tokenizer's files from `tokenizerDir`. */
   async save(dir: string, options: { dtype?: "float32" | "bfloat16"; tokenizerDir?: string } = {}): Promise<void> {
     const dtype = options.dtype ?? "float32";
+    this.native.parameters(); // a closed model writes nothing
     await mkdir(dir, { recursive: true });
     const { bosTokenId, eosTokenId, padTokenId } = this.config;
     const generation = { bos_token_id: bosTokenId, eos_token_id: eosTokenId, pad_token_id: padTokenId, do_sample: true };
@@ -217,12 +233,18 @@ export class Model {
 
   // --- internal ---
 
-  async #forward(batch: Batch, options: ForwardOptions, keep: boolean): Promise<TokenScores> {
-    const { tokens, offsets, promptLengths } = checkBatch(batch);
+  async #forward({ tokens, offsets, promptLengths }: Required<Batch>, options: ForwardOptions, keep: boolean): Promise<TokenScores> {
     const { temperature = 1, signal } = options;
-    if (typeof temperature !== "number" || !(temperature > 0 && Number.isFinite(temperature))) throw rangeError("temperature", "a finite number above 0", temperature);
+    checkTemperature(temperature);
     const scores = await withSignal(signal, (cancel) => this.native.forward(tokens, offsets, promptLengths, temperature, keep, cancel));
     return { ...scores, offsets: scoredOffsets(offsets, promptLengths) };
+  }
+
+  // Another call between a forward and its backward would replace the activations the backward needs.
+  #inTurn<T>(call: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(call);
+    this.#turn = result.catch(() => undefined);
+    return result;
   }
 
   #requireTrainable(): void {
@@ -232,14 +254,23 @@ export class Model {
   #nativeGenerateOptions(options: GenerateOptions, samples: number): NativeGenerateOptions {
     const { maxNewTokens, temperature = 1, topP = 1, topK = 0, stop = {}, seed = 0, maxBatch = 256 } = options;
     const stopTokens = stop.tokens ?? (this.config.eosTokenId === undefined ? [] : [this.config.eosTokenId]);
-    return { samples, maxNewTokens, temperature, topP, topK, seed: toSeed(seed, "seed"), maxBatch, stopTokens: Int32Array.from(stopTokens), ...this.#stopStrings(stop) };
+    return {
+      samples,
+      maxNewTokens,
+      temperature,
+      topP,
+      topK,
+      seed: toSeed(seed, "seed"),
+      maxBatch,
+      stopTokens: Int32Array.from(stopTokens),
+      ...this.#stopStrings(stop),
+    };
   }
 
   #stopStrings({ strings = [], tokenBytes }: NonNullable<GenerateOptions["stop"]>): Partial<NativeGenerateOptions> {
-    if (strings.length === 0) return {};
-    if (!tokenBytes) throw typeError("stop.tokenBytes", "a function from token id to bytes when stop.strings are given", tokenBytes);
+    if (strings.length === 0 || !tokenBytes) return {};
     const [stopBytes, stopOffsets] = packBytes(strings.map((text) => new TextEncoder().encode(text)));
-    const [bytes, offsets] = packBytes(Array.from({ length: this.config.vocabSize }, (_, id) => tokenBytes(id)));
+    const [bytes, offsets] = packBytes(Array.from({ length: this.config.vocabSize }, (_, id) => checkBytes(tokenBytes(id), id)));
     return { stopBytes, stopOffsets, tokenBytes: bytes, tokenOffsets: offsets };
   }
 }
@@ -266,18 +297,9 @@ export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; 
 
 // --- internal ---
 
-function checkBatch(batch: Batch): Required<Batch> {
-  if (typeof batch !== "object" || batch === null) throw typeError("batch", "an object with tokens and offsets", batch);
-  const { tokens, offsets } = batch;
-  if (!(tokens instanceof Int32Array)) throw typeError("batch.tokens", "an Int32Array", tokens);
-  if (!(offsets instanceof Int32Array)) throw typeError("batch.offsets", "an Int32Array", offsets);
-  if (batch.promptLengths !== undefined && !(batch.promptLengths instanceof Int32Array)) throw typeError("batch.promptLengths", "an Int32Array", batch.promptLengths);
-  return { tokens, offsets, promptLengths: batch.promptLengths ?? new Int32Array(Math.max(0, offsets.length - 1)).fill(1) };
-}
-
-function toSeed(value: number | bigint, name: string): bigint {
-  if (typeof value === "bigint" ? value < 0n || value >= 1n << 64n : !Number.isSafeInteger(value) || value < 0) throw rangeError(name, "an integer from 0 to 2^64 - 1", value);
-  return BigInt(value);
+function checkBytes(bytes: Uint8Array, id: number): Uint8Array {
+  if (!(bytes instanceof Uint8Array)) throw typeError(`The result of stop.tokenBytes(${id})`, "a Uint8Array", bytes);
+  return bytes;
 }
 
 function packBytes(items: readonly Uint8Array[]): [Uint8Array, Int32Array] {

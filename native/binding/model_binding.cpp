@@ -22,7 +22,7 @@ Napi::Error state_error(Napi::Env env, const char* code, const std::string& mess
 }
 
 Napi::Object read_object(const Napi::Value& value, const char* name) {
-  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be an object.");
+  if (!value.IsObject()) throw type_error(value.Env(), std::string(name) + " must be an object.");
   return value.As<Napi::Object>();
 }
 
@@ -41,8 +41,8 @@ ModelConfig read_config(const Napi::Value& value) {
   c.rms_norm_eps = static_cast<float>(read_number(o.Get("rmsNormEps"), "rmsNormEps"));
   c.tied_head = read_bool(o.Get("tiedHead"), "tiedHead");
   c.qkv_bias = read_bool(o.Get("qkvBias"), "qkvBias");
-  if (c.heads % c.kv_heads != 0) throw Napi::RangeError::New(value.Env(), "heads must be a multiple of kvHeads.");
-  if (c.head_size % 2 != 0) throw Napi::RangeError::New(value.Env(), "headSize must be even.");
+  if (c.heads % c.kv_heads != 0) throw range_error(value.Env(), "heads must be a multiple of kvHeads.");
+  if (c.head_size % 2 != 0) throw range_error(value.Env(), "headSize must be even.");
   return c;
 }
 
@@ -50,7 +50,7 @@ DType read_dtype(const Napi::Value& value, const char* name) {
   std::string text = read_string(value, name);
   if (text == "float32") return DType::f32;
   if (text == "bfloat16") return DType::bf16;
-  throw Napi::RangeError::New(value.Env(), std::string(name) + " must be \"float32\" or \"bfloat16\", but is \"" + text + "\".");
+  throw range_error(value.Env(), std::string(name) + " must be \"float32\" or \"bfloat16\", but is \"" + text + "\".");
 }
 
 FileType read_file_type(const Napi::Value& value) {
@@ -58,7 +58,7 @@ FileType read_file_type(const Napi::Value& value) {
   if (text == "F32") return FileType::f32;
   if (text == "BF16") return FileType::bf16;
   if (text == "F16") return FileType::f16;
-  throw Napi::RangeError::New(value.Env(), "type must be \"F32\", \"BF16\" or \"F16\", but is \"" + text + "\".");
+  throw range_error(value.Env(), "type must be \"F32\", \"BF16\" or \"F16\", but is \"" + text + "\".");
 }
 
 Qwen2::Slot read_slot(const Napi::Value& value) {
@@ -67,26 +67,27 @@ Qwen2::Slot read_slot(const Napi::Value& value) {
   if (text == "gradient") return Qwen2::Slot::gradient;
   if (text == "firstMoment") return Qwen2::Slot::first_moment;
   if (text == "secondMoment") return Qwen2::Slot::second_moment;
-  throw Napi::RangeError::New(value.Env(), "slot must be \"value\", \"gradient\", \"firstMoment\" or \"secondMoment\", but is \"" + text + "\".");
+  throw range_error(value.Env(), "slot must be \"value\", \"gradient\", \"firstMoment\" or \"secondMoment\", but is \"" + text + "\".");
 }
 
 PackedBatch read_batch(const Napi::Value& tokens_value, const Napi::Value& offsets_value, int64_t vocab) {
   Napi::Env env = tokens_value.Env();
   Span<int32_t> tokens = read_array<int32_t>(tokens_value, "tokens"), offsets = read_array<int32_t>(offsets_value, "offsets");
-  if (tokens.size > kMaxTokens) throw Napi::RangeError::New(env, "tokens must have at most 2^30 elements.");
+  if (tokens.size > kMaxTokens) throw range_error(env, "tokens must have at most 2^30 elements.");
   int64_t rows = check_offsets(env, offsets, tokens.size, "offsets");
   for (int64_t i = 0; i < tokens.size; ++i)
     if (tokens.data[i] < 0 || tokens.data[i] >= vocab)
-      throw Napi::RangeError::New(env, "tokens[" + std::to_string(i) + "] must be a token id from 0 to " + std::to_string(vocab - 1) + ", but is " + std::to_string(tokens.data[i]) + ".");
+      throw range_error(env, "tokens[" + std::to_string(i) + "] must be a token id from 0 to " + std::to_string(vocab - 1) + ", but is " + std::to_string(tokens.data[i]) + ".");
   return make_packed_batch(tokens.data, tokens.size, offsets.data, rows);
 }
 
 std::vector<int32_t> read_prompt_lengths(const Napi::Value& value, const PackedBatch& batch) {
   Span<int32_t> lengths = read_array<int32_t>(value, "promptLengths", batch.rows());
   for (int64_t r = 0; r < batch.rows(); ++r) {
-    bool empty = batch.offsets[r + 1] == batch.offsets[r];
-    if (lengths.data[r] < (empty ? 0 : 1))
-      throw Napi::RangeError::New(value.Env(), "promptLengths[" + std::to_string(r) + "] must be at least 1 (the first token of a row has no prediction), but is " + std::to_string(lengths.data[r]) + ".");
+    int64_t length = batch.offsets[r + 1] - batch.offsets[r], low = length > 0 ? 1 : 0, high = length > 0 ? length : 1;
+    if (lengths.data[r] < low || lengths.data[r] > high)
+      throw range_error(value.Env(), "promptLengths[" + std::to_string(r) + "] must be from " + std::to_string(low) + " to " + std::to_string(high) + " (the row has " + std::to_string(length) + " tokens, the first of which has no prediction), but is " +
+                                         std::to_string(lengths.data[r]) + ".");
   }
   return {lengths.data, lengths.data + lengths.size};
 }
@@ -111,17 +112,17 @@ GenerateSettings read_generate_settings(const Napi::Value& value, int64_t vocab)
   s.sampling.temperature = static_cast<float>(read_number(o.Get("temperature"), "temperature"));
   s.sampling.top_p = static_cast<float>(read_number(o.Get("topP"), "topP"));
   s.sampling.top_k = static_cast<int32_t>(read_integer(o.Get("topK"), "topK", 0, 1 << 30));
-  if (s.sampling.temperature < 0) throw Napi::RangeError::New(env, "temperature must not be negative.");
-  if (!(s.sampling.top_p > 0 && s.sampling.top_p <= 1)) throw Napi::RangeError::New(env, "topP must be above 0 and at most 1.");
+  if (s.sampling.temperature < 0) throw range_error(env, "temperature must not be negative.");
+  if (!(s.sampling.top_p > 0 && s.sampling.top_p <= 1)) throw range_error(env, "topP must be above 0 and at most 1.");
   bool lossless = false;
-  if (!o.Get("seed").IsBigInt()) throw Napi::TypeError::New(env, "seed must be a bigint.");
+  if (!o.Get("seed").IsBigInt()) throw type_error(env, "seed must be a bigint.");
   s.sampling.seed = o.Get("seed").As<Napi::BigInt>().Uint64Value(&lossless);
   Span<int32_t> stops = read_array<int32_t>(o.Get("stopTokens"), "stopTokens");
   s.stop_tokens.assign(stops.data, stops.data + stops.size);
   s.stop_strings = read_strings(o.Get("stopBytes"), o.Get("stopOffsets"), "stopBytes");
   if (!s.stop_strings.empty()) {
     s.token_bytes = read_strings(o.Get("tokenBytes"), o.Get("tokenOffsets"), "tokenBytes");
-    if (static_cast<int64_t>(s.token_bytes.size()) != vocab) throw Napi::RangeError::New(env, "tokenBytes must hold one byte string per token id when there are stop strings.");
+    if (static_cast<int64_t>(s.token_bytes.size()) != vocab) throw range_error(env, "tokenBytes must hold one byte string per token id when there are stop strings.");
   }
   return s;
 }
@@ -166,7 +167,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value initialize(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
     bool lossless = false;
-    if (!call[0].IsBigInt()) throw Napi::TypeError::New(call.Env(), "seed must be a bigint.");
+    if (!call[0].IsBigInt()) throw type_error(call.Env(), "seed must be a bigint.");
     uint64_t seed = call[0].As<Napi::BigInt>().Uint64Value(&lossless);
     float std = static_cast<float>(read_number(call[1], "std"));
     return run_job(call.Env(), {}, {call.This()}, [m, seed, std](JobContext&) { return m->initialize(seed, std), 0; }, undefined);
@@ -182,7 +183,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     auto m = model(call.Env());
     std::string path = read_string(call[0], "file");
     std::vector<Part> parts;
-    if (!call[1].IsArray()) throw Napi::TypeError::New(call.Env(), "parts must be an array.");
+    if (!call[1].IsArray()) throw type_error(call.Env(), "parts must be an array.");
     auto list = call[1].As<Napi::Array>();
     for (uint32_t i = 0; i < list.Length(); ++i) {
       Napi::Object o = read_object(Napi::Value(list.Get(i)), "parts[i]");
@@ -213,7 +214,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     std::string path = read_string(call[0], "file");
     Span<uint8_t> header = read_array<uint8_t>(call[1], "header");
     std::string head(reinterpret_cast<const char*>(header.data), static_cast<size_t>(header.size));
-    if (!call[2].IsArray()) throw Napi::TypeError::New(call.Env(), "parts must be an array.");
+    if (!call[2].IsArray()) throw type_error(call.Env(), "parts must be an array.");
     auto list = call[2].As<Napi::Array>();
     struct Part {
       Parameter parameter;
@@ -224,7 +225,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     for (uint32_t i = 0; i < list.Length(); ++i) {
       Napi::Object o = read_object(Napi::Value(list.Get(i)), "parts[i]");
       FileType type = read_file_type(o.Get("type"));
-      if (type == FileType::f16) throw Napi::RangeError::New(call.Env(), "type must be \"F32\" or \"BF16\" when saving.");
+      if (type == FileType::f16) throw range_error(call.Env(), "type must be \"F32\" or \"BF16\" when saving.");
       parts.push_back({m->table().find(read_string(o.Get("name"), "name")), read_slot(o.Get("slot")), type});
     }
     return run_job(
@@ -248,7 +249,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   // Only objects made by createModel() may be unwrapped: anything else would be read as one.
   static NativeModel* unwrap(const Napi::Value& value) {
     if (value.IsObject() && value.As<Napi::Object>().InstanceOf(constructor(value.Env()).Value())) return Unwrap(value.As<Napi::Object>());
-    throw Napi::TypeError::New(value.Env(), "other must be a native model.");
+    throw type_error(value.Env(), "other must be a native model.");
   }
 
   Napi::Value parameters(const Napi::CallbackInfo& call) {
@@ -302,7 +303,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     PackedBatch batch = read_batch(call[0], call[1], m->config().vocab_size);
     std::vector<int32_t> lengths = read_prompt_lengths(call[2], batch);
     float temperature = static_cast<float>(read_number(call[3], "temperature"));
-    if (!(temperature > 0)) throw Napi::RangeError::New(call.Env(), "temperature must be above 0.");
+    if (!(temperature > 0)) throw range_error(call.Env(), "temperature must be above 0.");
     bool keep = read_bool(call[4], "keep");
     return run_job(
         call.Env(), {call[5], call[6]}, {call.This()},
@@ -324,7 +325,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value logits(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
     PackedBatch batch = read_batch(call[0], call[1], m->config().vocab_size);
-    if (batch.size() * m->config().vocab_size > (int64_t{1} << 28)) throw Napi::RangeError::New(call.Env(), "logits() is for small batches: tokens times vocabulary must be at most 2^28.");
+    if (batch.size() * m->config().vocab_size > (int64_t{1} << 28)) throw range_error(call.Env(), "logits() is for small batches: tokens times vocabulary must be at most 2^28.");
     return run_job(
         call.Env(), {}, {call.This()},
         [m, batch = std::move(batch)](JobContext& job) {
@@ -359,9 +360,9 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value step(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
     const char* names[] = {"lr", "beta1", "beta2", "eps", "weightDecay", "gradClip"};
-    float v[6];
-    for (int i = 0; i < 6; ++i) v[i] = static_cast<float>(read_number(call[i], names[i]));
-    StepSettings settings{v[0], v[1], v[2], v[3], v[4], v[5]};
+    double v[6];
+    for (int i = 0; i < 6; ++i) v[i] = read_number(call[i], names[i]);
+    StepSettings settings{static_cast<float>(v[0]), v[1], v[2], static_cast<float>(v[3]), static_cast<float>(v[4]), static_cast<float>(v[5])};
     return run_job(
         call.Env(), {}, {call.This()}, [m, settings](JobContext&) { return m->step(settings); },
         [](Napi::Env env, StepResult& r) {
@@ -394,8 +395,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     PackedBatch prompts = read_batch(call[0], call[1], m->config().vocab_size);
     GenerateSettings settings = read_generate_settings(call[3], m->config().vocab_size);
     for (int64_t p = 0; p < prompts.rows(); ++p)
-      if (prompts.offsets[p + 1] == prompts.offsets[p]) throw Napi::RangeError::New(call.Env(), "prompts must not be empty, but prompt " + std::to_string(p) + " is.");
-    if (prompts.rows() * settings.samples > (1 << 24)) throw Napi::RangeError::New(call.Env(), "prompts times samples must be at most 2^24.");
+      if (prompts.offsets[p + 1] == prompts.offsets[p]) throw range_error(call.Env(), "prompts must not be empty, but prompt " + std::to_string(p) + " is.");
+    if (prompts.rows() * settings.samples > (1 << 24)) throw range_error(call.Env(), "prompts times samples must be at most 2^24.");
     Span<uint64_t> ids = read_array<uint64_t>(call[2], "sequenceIds", prompts.rows() * settings.samples);
     std::vector<uint64_t> sequence_ids(ids.data, ids.data + ids.size);
     return run_job(

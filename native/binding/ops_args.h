@@ -14,20 +14,21 @@ namespace pk {
 class OpArgs {
  public:
   explicit OpArgs(const Napi::CallbackInfo& call) : env_(call.Env()) {
-    if (!call[0].IsObject() || call[0].IsFunction()) throw Napi::TypeError::New(env_, "The argument of an op must be an object.");
+    if (!call[0].IsObject() || call[0].IsFunction()) throw type_error(env_, "The argument of an op must be an object.");
     object_ = call[0].As<Napi::Object>();
   }
   Napi::Env env() const { return env_; }
   bool has(const char* name) const { return !absent(object_.Get(name)); }
   int64_t size(const char* name, int64_t low = 0) const { return read_integer(object_.Get(name), name, low, 1 << 20); }
-  float number(const char* name) const { return static_cast<float>(read_number(object_.Get(name), name)); }
+  float number(const char* name) const { return static_cast<float>(exact(name)); }
+  double exact(const char* name) const { return read_number(object_.Get(name), name); }
   bool flag(const char* name) const { return has(name) && read_bool(object_.Get(name), name); }
   uint64_t seed(const char* name) const { return static_cast<uint64_t>(read_integer(object_.Get(name), name, 0, int64_t{1} << 52)); }
 
   // dtype: "float32" or "bfloat16", the activation type T.
   DType type() const {
     std::string name = read_string(object_.Get("dtype"), "dtype");
-    if (name != "float32" && name != "bfloat16") throw Napi::RangeError::New(env_, "dtype must be \"float32\" or \"bfloat16\", but is \"" + name + "\".");
+    if (name != "float32" && name != "bfloat16") throw range_error(env_, "dtype must be \"float32\" or \"bfloat16\", but is \"" + name + "\".");
     return name == "float32" ? DType::f32 : DType::bf16;
   }
   std::vector<float> floats(const char* name, int64_t count) const {
@@ -40,7 +41,7 @@ class OpArgs {
     Span<int32_t> span = read_array<int32_t>(object_.Get(name), name, checked(count));
     for (int64_t i = 0; i < span.size; ++i)
       if (span.data[i] < low || span.data[i] > high)
-        throw Napi::RangeError::New(env_, std::string(name) + "[" + std::to_string(i) + "] must be from " + std::to_string(low) + " to " + std::to_string(high) + ", but is " + std::to_string(span.data[i]) + ".");
+        throw range_error(env_, std::string(name) + "[" + std::to_string(i) + "] must be from " + std::to_string(low) + " to " + std::to_string(high) + ", but is " + std::to_string(span.data[i]) + ".");
     return {span.data, span.data + span.size};
   }
   std::vector<int32_t> offsets(const char* name, int64_t total) const {
@@ -50,13 +51,13 @@ class OpArgs {
   }
   HeadShape heads() const {
     HeadShape shape{size("heads", 1), size("kvHeads", 1), size("headSize", 2)};
-    if (shape.heads % shape.kv_heads != 0 || shape.head_size % 2 != 0) throw Napi::RangeError::New(env_, "heads must be a multiple of kvHeads, and headSize even.");
+    if (shape.heads % shape.kv_heads != 0 || shape.head_size % 2 != 0) throw range_error(env_, "heads must be a multiple of kvHeads, and headSize even.");
     checked(shape.qkv_size());
     return shape;
   }
   // A number of elements that a test may ask for.
   int64_t checked(int64_t count) const {
-    if (count < 0 || count > (int64_t{1} << 27)) throw Napi::RangeError::New(env_, "An op on host arrays takes at most 2^27 elements, but " + std::to_string(count) + " are asked for.");
+    if (count < 0 || count > (int64_t{1} << 27)) throw range_error(env_, "An op on host arrays takes at most 2^27 elements, but " + std::to_string(count) + " are asked for.");
     return count;
   }
 

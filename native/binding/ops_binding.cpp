@@ -1,5 +1,7 @@
 // addon.ops: the Backend's ops one by one on host arrays, so that tests can hold each against a float64 oracle. Each
 // takes one object (see NativeOps in ts/native/types.ts), runs on the compute thread and resolves to Float32Arrays.
+#include <chrono>
+
 #include "binding/ops_args.h"
 
 namespace pk {
@@ -17,6 +19,24 @@ Napi::Value matmul_op(const Napi::CallbackInfo& call) {
     Tensor left = arrays.put(a, ta ? k : m, ta ? m : k, type), right = arrays.put(b, tb ? n : k, tb ? k : n, type);
     arrays.backend().matmul(out, left, ta, right, tb, bias.empty() ? nullptr : arrays.put_array(bias), !start.empty());
     return {{"out", arrays.read(out)}};
+  });
+}
+
+// Seconds of each of `repeats` products [M,K] @ [N,K]^T without any copying: the machine's rate for matrix products, the floor of benchmarks.
+Napi::Value matmul_seconds_op(const Napi::CallbackInfo& call) {
+  OpArgs args(call);
+  int64_t m = args.size("m", 1), n = args.size("n", 1), k = args.size("k", 1), repeats = args.size("repeats", 1);
+  DType type = args.type();
+  args.checked(args.checked(m * n) + args.checked(m * k) + args.checked(n * k));
+  return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
+    Tensor a = arrays.put(std::vector<float>(static_cast<size_t>(m * k), 0.5f), m, k, type), b = arrays.put(std::vector<float>(static_cast<size_t>(n * k), 0.25f), n, k, type), out = arrays.make(m, n, type);
+    std::vector<float> seconds;
+    for (int64_t i = 0; i < repeats; ++i) {
+      auto begin = std::chrono::steady_clock::now();
+      arrays.backend().matmul(out, a, false, b, true, nullptr, false);
+      seconds.push_back(std::chrono::duration<float>(std::chrono::steady_clock::now() - begin).count());
+    }
+    return {{"seconds", seconds}};
   });
 }
 
@@ -159,7 +179,7 @@ Napi::Value move_rows(const Napi::CallbackInfo& call, bool scatter) {
   auto rows = args.integers("rows", r, 0, n - 1);
   std::vector<bool> seen(static_cast<size_t>(n), false);
   for (int32_t row : rows) {
-    if (scatter && seen[static_cast<size_t>(row)]) throw Napi::RangeError::New(call.Env(), "rows must be distinct, but " + std::to_string(row) + " occurs twice.");
+    if (scatter && seen[static_cast<size_t>(row)]) throw range_error(call.Env(), "rows must be distinct, but " + std::to_string(row) + " occurs twice.");
     seen[static_cast<size_t>(row)] = true;
   }
   auto in = args.floats("in", (scatter ? r : n) * c);
@@ -185,6 +205,7 @@ void export_ops(Napi::Env env, Napi::Object exports) {
   auto ops = Napi::Object::New(env);
   auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) { ops.Set(name, Napi::Function::New(env, function, name)); };
   add("matmul", matmul_op);
+  add("matmulSeconds", matmul_seconds_op);
   add("columnSum", column_sum_op);
   add("embeddingForward", embedding_forward_op);
   add("embeddingBackward", embedding_backward_op);

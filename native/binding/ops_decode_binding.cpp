@@ -15,7 +15,7 @@ Napi::Value squared_norm_op(const Napi::CallbackInfo& call) {
 Napi::Value adamw_op(const Napi::CallbackInfo& call) {
   OpArgs args(call);
   int64_t n = args.size("n");
-  AdamWSettings settings{args.number("lr"), args.number("beta1"), args.number("beta2"), args.number("eps"), args.number("weightDecay"), args.size("step", 1), args.number("gradScale")};
+  AdamWSettings settings{args.number("lr"), args.exact("beta1"), args.exact("beta2"), args.number("eps"), args.number("weightDecay"), args.size("step", 1), args.number("gradScale")};
   auto params = args.floats("params", n), grads = args.floats("grads", n), m = args.floats("m", n), v = args.floats("v", n);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
     Tensor p = arrays.put(params, 1, n), cast = arrays.make(1, n, DType::bf16), first = arrays.put(m, 1, n), second = arrays.put(v, 1, n);
@@ -48,7 +48,7 @@ Napi::Value decode_attention_op(const Napi::CallbackInfo& call) {
   int64_t n = args.size("n", 1), filled = args.size("filled"), copies = args.size("copies", 1);
   HeadShape shape = args.heads();
   DType type = args.type();
-  if (filled > n) throw Napi::RangeError::New(call.Env(), "filled must be at most n.");
+  if (filled > n) throw range_error(call.Env(), "filled must be at most n.");
   auto qkv = args.floats("qkv", n * shape.qkv_size());
   int64_t capacity = (n + 15) / 16 * 16;
   args.checked(args.checked(copies * shape.kv_heads * capacity) * shape.padded_head());

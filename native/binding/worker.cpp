@@ -1,5 +1,7 @@
 #include "binding/worker.h"
 
+#include "binding/args.h"
+
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -53,6 +55,7 @@ Napi::Error to_js_error(Napi::Env env, std::exception_ptr failure) {
   try {
     std::rethrow_exception(failure);
   } catch (const Error& e) {
+    if (e.code() == "ERR_INVALID_ARGUMENT") return range_error(env, e.what());
     Napi::Error error = Napi::Error::New(env, e.what());
     error.Set("code", Napi::String::New(env, e.code()));
     return error;
@@ -72,14 +75,12 @@ Napi::Error to_js_error(Napi::Env env, std::exception_ptr failure) {
 namespace detail {
 
 Napi::Promise start(Napi::Env env, std::unique_ptr<Pending> pending, JobOptions options, std::function<void(Pending&)> work) {
-  if (options.cancel.IsTypedArray()) {
-    auto array = options.cancel.As<Napi::TypedArray>();
-    if (array.TypedArrayType() != napi_int32_array || array.ElementLength() < 1)
-      throw Napi::TypeError::New(env, "The cancel flag must be an Int32Array of at least one element.");
-    void* data = nullptr;
-    size_t length = 0;
-    napi_get_typedarray_info(env, array, nullptr, &length, &data, nullptr, nullptr);
-    pending->context.cancel = static_cast<const std::atomic<int32_t>*>(data);
+  if (!absent(options.cancel)) {
+    // A SharedArrayBuffer cannot be detached, so the flag stays readable as long as the job runs.
+    Span<int32_t> flag = read_array<int32_t>(options.cancel, "cancel");
+    if (flag.size < 1 || options.cancel.As<Napi::TypedArray>().Get("buffer").IsArrayBuffer())
+      throw type_error(env, "cancel must be an Int32Array on a SharedArrayBuffer, of at least one element.");
+    pending->context.cancel = reinterpret_cast<const std::atomic<int32_t>*>(flag.data);
     pending->keep.push_back(Napi::Reference<Napi::Value>::New(options.cancel, 1));
   }
   bool wants_progress = options.progress.IsFunction();

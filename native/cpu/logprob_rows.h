@@ -32,8 +32,13 @@ struct SoftmaxSums {
     mass = mass == 0 || factor == 0 ? 0 : factor * mass;
     reference = to;
   }
-  double log_sum_exp() const { return static_cast<double>(reference) + std::log(mass); }
-  double entropy() const { return std::log(mass) - weight / mass; }
+  // NaN when every logit was -Inf: there is no distribution then.
+  double log_sum_exp() const { return empty() ? std::nan("") : static_cast<double>(reference) + std::log(mass); }
+  double entropy() const {
+    double nats = empty() ? std::nan("") : std::log(mass) - weight / mass;
+    return nats < 1e-30 ? 0 : nats;  // never below 0 by rounding; NaN stays
+  }
+  bool empty() const { return reference == -std::numeric_limits<float>::max(); }
 };
 
 inline constexpr int64_t kLogitSegment = 16384;  // logits per piece of work: rows are cut the same way whatever the threads

@@ -1,4 +1,7 @@
 // Memory of the CPU backend.
+#include <sys/mman.h>
+
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
@@ -8,16 +11,44 @@
 
 namespace pk {
 
+namespace {
+
+// Before every block: how many bytes it has, itself included. Large blocks are mapped, so that memory nobody touches (most of a
+// cache sized for the longest answers) costs nothing and allocation takes no time; under a sanitizer all come from the heap.
+constexpr size_t kHeader = 64;
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kMapped = SIZE_MAX;
+#else
+constexpr size_t kMapped = size_t{1} << 20;
+#endif
+
+}  // namespace
+
 void* CpuBackend::allocate(int64_t bytes) {
-  size_t size = static_cast<size_t>((bytes + 63) / 64 * 64);
-  // calloc would hand out untouched zero pages too, but not 64-byte aligned ones.
-  void* data = std::aligned_alloc(64, size ? size : 64);
-  if (!data) throw Error("ERR_OUT_OF_MEMORY", "The CPU could not allocate " + std::to_string(bytes) + " bytes.");
-  zero(data, static_cast<int64_t>(size));
-  return data;
+  size_t total = (static_cast<size_t>(bytes) + 63) / 64 * 64 + kHeader;
+  void* block = nullptr;
+  if (total >= kMapped) {
+    block = mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) block = nullptr;
+  } else {
+    block = std::aligned_alloc(64, total);
+    if (block) std::memset(block, 0, total);
+  }
+  if (!block) throw Error("ERR_OUT_OF_MEMORY", "The CPU could not allocate " + std::to_string(bytes) + " bytes.");
+  *static_cast<size_t*>(block) = total;
+  return static_cast<char*>(block) + kHeader;
 }
 
-void CpuBackend::release(void* data) noexcept { std::free(data); }
+void CpuBackend::release(void* data) noexcept {
+  if (!data) return;
+  void* block = static_cast<char*>(data) - kHeader;
+  size_t total = *static_cast<size_t*>(block);
+  if (total >= kMapped) {
+    munmap(block, total);
+  } else {
+    std::free(block);
+  }
+}
 
 void CpuBackend::zero(void* data, int64_t bytes) {
   parallel_for(bytes, 1 << 20, [&](int64_t begin, int64_t end) { std::memset(static_cast<char*>(data) + begin, 0, end - begin); });

@@ -23,15 +23,16 @@ double CpuBackend::squared_norm(const float* values, int64_t n) {
 
 void CpuBackend::adamw(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& s) {
   double step = static_cast<double>(s.step);
-  float correct1 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(s.beta1), step)));
-  float correct2 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(s.beta2), step)));
+  float correct1 = static_cast<float>(1.0 / (1.0 - std::pow(s.beta1, step)));
+  float correct2 = static_cast<float>(1.0 / (1.0 - std::pow(s.beta2, step)));
+  float beta1 = static_cast<float>(s.beta1), rest1 = static_cast<float>(1.0 - s.beta1), beta2 = static_cast<float>(s.beta2), rest2 = static_cast<float>(1.0 - s.beta2);
   float keep = 1.0f - s.lr * s.weight_decay;
   parallel_for(n, 1 << 14, [&](int64_t begin, int64_t end) {
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
       float g = grads[i] * s.grad_scale;
-      m[i] = s.beta1 * m[i] + (1.0f - s.beta1) * g;
-      v[i] = s.beta2 * v[i] + (1.0f - s.beta2) * g * g;
+      m[i] = beta1 * m[i] + rest1 * g;
+      v[i] = beta2 * v[i] + rest2 * g * g;
       params[i] = params[i] * keep - s.lr * (m[i] * correct1) / (std::sqrt(v[i] * correct2) + s.eps);
     }
     if (params_cast) {

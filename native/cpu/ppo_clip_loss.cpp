@@ -19,11 +19,27 @@ struct PpoSums {
   float ratio_max = 0;
 };
 
+// Sums of at most kBlockTokens tokens stay in float32 lanes; then they go to PpoSums.
+constexpr int64_t kBlockTokens = 512;
 struct PpoLanes {
-  VDouble policy{}, approx_kl{}, kl{}, entropy{};
+  VFloat policy{}, approx_kl{}, kl{}, entropy{}, ratio_max{};
   VInt clipped{};
-  VFloat ratio_max{};
 };
+
+double sum_of(VFloat lanes) {
+  VDouble total{};
+  add_to(total, lanes);
+  return sum(total);
+}
+
+void add_block(PpoSums& out, const PpoLanes& lanes) {
+  out.policy += sum_of(lanes.policy);
+  out.approx_kl += sum_of(lanes.approx_kl);
+  out.kl += sum_of(lanes.kl);
+  out.entropy += sum_of(lanes.entropy);
+  for (int i = 0; i < kLanes; ++i) out.clipped += lanes.clipped[i];
+  out.ratio_max = std::max(out.ratio_max, largest(lanes.ratio_max));
+}
 
 struct PpoArrays {
   float *d_logprobs, *d_entropy;
@@ -80,28 +96,28 @@ inline VFloat policy_gradient(PpoLanes& sums, VFloat log_ratio, VFloat advantage
   }
   sums.clipped -= is_clipped;
   sums.ratio_max = ratio > sums.ratio_max ? ratio : sums.ratio_max;
-  add_to(sums.approx_kl, -clamped);
-  add_to(sums.policy, loss);
+  sums.approx_kl -= clamped;
+  sums.policy += loss;
   return gradient;
 }
 
 // k3 of the reference against the policy, d = ref - new; its derivative by new is -(e^d - 1).
 inline VFloat kl_gradient(PpoLanes& sums, VFloat d) {
   VFloat clamped = clamp_log_ratio(d), kl = exp_minus_line(clamped);
-  add_to(sums.kl, kl);
+  sums.kl += kl;
   return zero_where_clamped(-(kl + clamped), d);
 }
 
-// Tokens [begin, end), all of one weight.
+// Tokens [begin, end), all of one weight, at most kBlockTokens.
 template <class T>
-void ppo_tokens(PpoSums& out, const PpoArrays& a, int64_t begin, int64_t end, float weight, const PpoSettings& s) {
+void ppo_block(PpoSums& out, const PpoArrays& a, int64_t begin, int64_t end, float weight, const PpoSettings& s) {
   const T *logprobs = a.logprobs.as<const T>(), *old = a.old_logprobs.as<const T>(), *ref = a.ref_logprobs.as<const T>();
   PpoLanes sums;
   int64_t t = begin;
   for (; t + kLanes <= end; t += kLanes) {
     VFloat gradient = policy_gradient(sums, log_ratio(logprobs + t, old + t), load<VFloat>(a.advantages + t), s);
     if (ref) gradient += s.kl_coef * kl_gradient(sums, log_ratio(ref + t, logprobs + t));
-    if (a.entropy) add_to(sums.entropy, load<VFloat>(a.entropy + t));
+    if (a.entropy) sums.entropy += load<VFloat>(a.entropy + t);
     store(a.d_logprobs + t, gradient * weight);
   }
   if (int64_t n = end - t; n > 0) {
@@ -113,16 +129,16 @@ void ppo_tokens(PpoSums& out, const PpoArrays& a, int64_t begin, int64_t end, fl
       if (i >= n || before[i] > sums.ratio_max[i]) sums.ratio_max[i] = before[i];
     }
     if (ref) gradient += s.kl_coef * kl_gradient(sums, log_ratio_part(ref + t, logprobs + t, n));
-    if (a.entropy) add_to(sums.entropy, load_part<VFloat>(a.entropy + t, n, 0.0f));
+    if (a.entropy) sums.entropy += load_part<VFloat>(a.entropy + t, n, 0.0f);
     store_part(a.d_logprobs + t, gradient * weight, n);
   }
+  add_block(out, sums);
+}
+
+template <class T>
+void ppo_tokens(PpoSums& out, const PpoArrays& a, int64_t begin, int64_t end, float weight, const PpoSettings& s) {
+  for (int64_t at = begin; at < end; at += kBlockTokens) ppo_block<T>(out, a, at, std::min(end, at + kBlockTokens), weight, s);
   if (a.d_entropy) std::fill(a.d_entropy + begin, a.d_entropy + end, -s.entropy_coef * weight);
-  out.policy += sum(sums.policy);
-  out.approx_kl += sum(sums.approx_kl);
-  out.kl += sum(sums.kl);
-  out.entropy += sum(sums.entropy);
-  for (int i = 0; i < kLanes; ++i) out.clipped += sums.clipped[i];
-  out.ratio_max = std::max(out.ratio_max, largest(sums.ratio_max));
 }
 
 double loss_of(const PpoSums& sums, const PpoSettings& s, bool has_ref, bool has_entropy) {

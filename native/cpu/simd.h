@@ -62,15 +62,33 @@ inline void store_floats_part(float* to, VDouble v, int64_t n) { store_part(to, 
 inline VFloat at_least(VFloat v, float low) { return v < low ? splat(low) : v; }
 inline VFloat at_most(VFloat v, float high) { return v > high ? splat(high) : v; }
 
+// Lane i of the result is lane i + k, around the end.
+namespace detail {
+template <int k, class V, size_t... i>
+inline V rotate(V v, std::index_sequence<i...>) {
+  return __builtin_shufflevector(v, v, (static_cast<int>((i + k) % sizeof...(i)))...);
+}
+}  // namespace detail
+template <int k>
+inline VFloat rotate(VFloat v) {
+  return detail::rotate<k>(v, std::make_index_sequence<kLanes>());
+}
+template <int k>
+inline VDouble rotate(VDouble v) {
+  return detail::rotate<k>(v, std::make_index_sequence<kHalf>());
+}
+inline VFloat larger(VFloat a, VFloat b) { return a > b ? a : b; }
 inline float largest(VFloat v) {
-  float m = v[0];
-  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
-  return m;
+  if constexpr (kLanes > 8) v = larger(v, rotate<8>(v));
+  if constexpr (kLanes > 4) v = larger(v, rotate<4>(v));
+  v = larger(v, rotate<2>(v));
+  return larger(v, rotate<1>(v))[0];
 }
 inline double sum(VDouble v) {
-  double s = 0;
-  for (int i = 0; i < kHalf; ++i) s += v[i];
-  return s;
+  if constexpr (kHalf > 4) v += rotate<4>(v);
+  if constexpr (kHalf > 2) v += rotate<2>(v);
+  v += rotate<1>(v);
+  return v[0];
 }
 // Adds the lanes of v to double lanes: float sums stay short and the long ones run in double.
 inline void add_to(VDouble& total, VFloat v) {
@@ -122,29 +140,28 @@ inline VDouble discounted_suffix_sum(VDouble v, double gamma, double gamma2, dou
 
 inline constexpr float kExpLow = -87.0f, kExpHigh = 88.0f;
 
-// e^x for x already in [kExpLow, kExpHigh]; relative error 2e-7. 2^n times a polynomial in r = x - n ln 2, |r| <= ln 2 / 2,
-// whose coefficients are the minimax fit of relative error (Remez).
+// e^x for x in [kExpLow, kExpHigh] or NaN; relative error 3e-7. 2^n times a polynomial in r = x - n ln 2, |r| <= ln 2 / 2, whose
+// coefficients are the minimax fit of relative error (Remez).
 inline VFloat exp_in_range(VFloat x) {
-  const VFloat magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
+  constexpr float magic = 12582912.0f + 127.0f;  // 1.5 * 2^23: adding it rounds to an integer, whose low bits are then n + 127
   VFloat shifted = x * 1.44269504088896341f + magic;
-  VInt n = reinterpret_cast<VInt>(shifted);
-  VFloat k = shifted - magic;
-  VFloat r = x - k * 0.693359375f;
-  r = r + k * 2.12194440e-4f;  // ln 2 in two parts
+  VFloat n = shifted - magic;
+  VFloat r = x - n * 0.693147180559945309f;  // float32's ln 2 is off by only 2e-9
   VFloat p = r * 0.008312520144156203f + 0.041890156812694264f;
   p = p * r + 0.1666711464998885f;
   p = p * r + 0.4999923149540196f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  // Multiplying by 2^n (rather than adding n to the bits) keeps NaN.
-  VInt scale = (n + 127) << 23;
-  return p * reinterpret_cast<VFloat>(scale);
+  return p * reinterpret_cast<VFloat>(reinterpret_cast<VInt>(shifted) << 23);  // a product, so that NaN stays NaN
 }
 
-// e^x; 0 below kExpLow (where the true value is under 1.7e-38), e^88 above kExpHigh.
-inline VFloat exp_lanes(VFloat x) {
-  VFloat e = exp_in_range(at_most(at_least(x, kExpLow), kExpHigh));
-  return x < kExpLow ? VFloat{} : e;
+// bfloat16 of each lane, rounded to nearest even; NaN stays NaN.
+typedef uint32_t VWord __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t VShort __attribute__((vector_size(kLanes * 2)));
+inline VShort to_bfloat16(VFloat v) {
+  VWord u = reinterpret_cast<VWord>(v);
+  VWord rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  return __builtin_convertvector(v != v ? (u >> 16) | 0x40u : rounded, VShort);
 }
 
 }  // namespace pk

@@ -13,7 +13,9 @@
 namespace pk {
 
 struct StepSettings {
-  float lr, beta1, beta2, eps, weight_decay, grad_clip;
+  float lr;
+  double beta1, beta2;
+  float eps, weight_decay, grad_clip;
 };
 struct StepResult {
   double grad_norm;

@@ -31,7 +31,9 @@ struct HeadShape {
 };
 
 struct AdamWSettings {
-  float lr, beta1, beta2, eps, weight_decay;
+  float lr;
+  double beta1, beta2;  // double, as 1 - 0.999 in float32 is off by 1e-5
+  float eps, weight_decay;
   int64_t step;        // 1 for the first update (bias correction)
   float grad_scale;    // gradients are multiplied by this first (clipping)
 };

@@ -173,8 +173,8 @@ test("bad options are named", () => {
     [{ operands: [9, 1] }, "operands must be"],
     [{ operations: [] }, "operations must be"],
     [{ operations: ["*"] }, "operations must be"],
-    [{ operands: [1, 1], minSteps: 1, maxSteps: 1, operations: ["+"] }, "No held-out problem was found"],
-    [{ operands: [1, 9], minSteps: 1, maxSteps: 1, operations: ["+"] }, "heldOutSize asks for 256"],
+    [{ starts: [1, 1], operands: [1, 1], minSteps: 1, maxSteps: 1, operations: ["+"] }, "No held-out problem was found"],
+    [{ starts: [1, 9], operands: [1, 9], minSteps: 1, maxSteps: 1, operations: ["+"] }, "heldOutSize asks for 256"],
   ];
   for (const [options, message] of bad) expect(() => arithmeticTask(options)).toThrow(message);
   expect(() => arithmeticTask().train.at(-1)).toThrow("index must be a non-negative integer, but got -1.");

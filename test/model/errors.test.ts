@@ -1,9 +1,14 @@
 // Misuse of a model is a sentence with a code, cancellation is prompt, and the model stays usable after both.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Batch, Model, type Qwen2Config } from "../../ts/model.ts";
 import { errorOf, expectIdentical } from "../support/compare.ts";
 import { nll, pack, randomModel, randomRows, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 const batch = pack(randomRows(new Random(3), [7, 12, 4], TINY.vocabSize), [2, 3, 1]);
 const big: Qwen2Config = { ...TINY, hiddenSize: 256, intermediateSize: 768, numHiddenLayers: 4, headDim: 64 };
@@ -19,14 +24,15 @@ describe("closing", () => {
       () => model.step({ lr: 1e-3 }),
       () => model.generate([[1]], { maxNewTokens: 1 }),
       () => model.clone(),
-      () => model.save("nowhere"),
-      () => model.saveOptimizer("nowhere"),
+      () => model.save(join(tmpdir(), "primekit-closed-model")),
+      () => model.saveOptimizer(join(tmpdir(), "primekit-closed-model")),
     ];
     for (const call of calls) {
       const error = await errorOf(call);
       expect({ call: String(call), code: error.code }).toEqual({ call: String(call), code: "ERR_MODEL_CLOSED" });
       expect(error.message).toMatch(/closed/);
     }
+    expect(existsSync(join(tmpdir(), "primekit-closed-model"))).toBe(false);
     using other = await randomModel();
     expect((await errorOf(() => other.copyFrom(model))).code).toBe("ERR_MODEL_CLOSED");
   });
@@ -56,7 +62,6 @@ describe("bad batches are errors that name the argument", () => {
   const cases: [string, unknown, RegExp][] = [
     ["a token equal to the vocabulary size", { tokens: i32(1, 37), offsets: i32(0, 2) }, /tokens.*37/],
     ["a negative token", { tokens: i32(1, -1), offsets: i32(0, 2) }, /tokens.*-1/],
-    ["no rows", { tokens: i32(), offsets: i32(0) }, /offsets|row|empty/],
     ["no offsets at all", { tokens: i32(1), offsets: i32() }, /offsets/],
     ["offsets that decrease", { tokens: i32(1, 2, 3), offsets: i32(0, 2, 1, 3) }, /offsets/],
     ["offsets that do not start at 0", { tokens: i32(1, 2, 3), offsets: i32(1, 3) }, /offsets/],
@@ -84,6 +89,14 @@ describe("bad batches are errors that name the argument", () => {
   }
 });
 
+test("nothing to do is no mistake: no rows, or no prompts, give no results", async () => {
+  using model = await randomModel();
+  const scores = await model.forwardBackward({ tokens: new Int32Array(0), offsets: new Int32Array(1) }, nll);
+  expect([scores.logprobs.length, scores.entropy.length, scores.offsets.length]).toEqual([0, 0, 1]);
+  expect(await model.generate([], { maxNewTokens: 1 })).toEqual([]);
+  expect(await model.step({ lr: 1e-3 })).toEqual({ gradNorm: 0, skipped: false });
+});
+
 describe("bad options are errors that name the option", () => {
   // biome-ignore lint/suspicious/noExplicitAny: the calls are wrong on purpose
   type Loose = any;
@@ -103,7 +116,6 @@ describe("bad options are errors that name the option", () => {
     ["eps -1", (m) => m.step({ lr: 1, eps: -1 }), /eps/],
     ["weightDecay Infinity", (m) => m.step({ lr: 1, weightDecay: Number.POSITIVE_INFINITY }), /weightDecay/],
     ["gradClip -1", (m) => m.step({ lr: 1, gradClip: -1 }), /gradClip/],
-    ["no prompts", (m) => m.generate([], { maxNewTokens: 1 }), /prompts/],
     ["an empty prompt", (m) => m.generate([[1], []], { maxNewTokens: 1 }), /prompts?/],
     ["prompts that are no arrays", (m) => m.generate([1, 2], { maxNewTokens: 1 }), /prompts?/],
     ["a prompt token out of range", (m) => m.generate([[1, 37]], { maxNewTokens: 1 }), /prompts?.*37/],
@@ -118,6 +130,10 @@ describe("bad options are errors that name the option", () => {
     ["topK -1", (m) => m.generate([[1]], { maxNewTokens: 1, topK: -1 }), /topK/],
     ["seed NaN", (m) => m.generate([[1]], { maxNewTokens: 1, seed: Number.NaN }), /seed/],
     ["maxBatch 0", (m) => m.generate([[1]], { maxNewTokens: 1, maxBatch: 0 }), /maxBatch/],
+    ["no options for step", (m) => m.step(), /options/],
+    ["no options for generate", (m) => m.generate([[1]]), /options/],
+    ["tokenBytes that gives text", (m) => m.generate([[1]], { maxNewTokens: 1, stop: { strings: ["a"], tokenBytes: () => "a" } }), /tokenBytes/],
+    ["onProgress that is no function", (m) => m.generate([[1]], { maxNewTokens: 1, onProgress: 3 }), /onProgress/],
     ["a stop token out of range", (m) => m.generate([[1]], { maxNewTokens: 1, stop: { tokens: [99] } }), /stop/],
     ["stop strings without tokenBytes", (m) => m.generate([[1]], { maxNewTokens: 1, stop: { strings: ["a"] } }), /tokenBytes/],
     ["an empty stop string", (m) => m.generate([[1]], { maxNewTokens: 1, stop: { strings: [""], tokenBytes: () => new Uint8Array(1) } }), /stop/],
@@ -144,6 +160,16 @@ describe("bad options are errors that name the option", () => {
     expect(error).toBe(own);
     await model.forwardBackward(batch, nll);
     await model.step({ lr: 1e-3 });
+  });
+
+  test("onProgress that throws: generation stops, and its own error comes out", async () => {
+    using model = await randomModel();
+    const own = new Error("mine");
+    const onProgress = () => {
+      throw own;
+    };
+    expect(await errorOf(() => model.generate([[1], [2]], { samples: 50, maxNewTokens: 20, maxBatch: 2, onProgress }))).toBe(own);
+    await model.logprobs(batch);
   });
 
   test("training a model that is not trainable", async () => {
@@ -182,7 +208,11 @@ describe("cancellation", () => {
   test("a signal already aborted rejects at once", async () => {
     using model = await randomModel();
     const signal = AbortSignal.abort();
-    for (const call of [() => model.logprobs(batch, { signal }), () => model.forwardBackward(batch, nll, { signal }), () => model.generate([[1]], { maxNewTokens: 1, signal })]) {
+    for (const call of [
+      () => model.logprobs(batch, { signal }),
+      () => model.forwardBackward(batch, nll, { signal }),
+      () => model.generate([[1]], { maxNewTokens: 1, signal }),
+    ]) {
       const error = await errorOf(call);
       expect(error.name === "AbortError" || error.code === "ERR_ABORTED").toBe(true);
     }
@@ -201,29 +231,29 @@ describe("cancellation", () => {
       setTimeout(() => controller.abort(), 15);
       const begin = performance.now();
       const error = await errorOf(() => call);
-      expect(performance.now() - begin).toBeLessThan(1500); // generous: machines that run tests are busy; the work itself takes far longer
+      expect(performance.now() - begin).toBeLessThan(5000); // generous: machines that run tests are busy; the work itself takes far longer
       expect(error.name === "AbortError" || error.code === "ERR_ABORTED").toBe(true);
       expectIdentical((await model.logprobs(batch)).logprobs, before.logprobs);
     });
   }
 
-  test("an aborted forwardBackward leaves no gradient behind", async () => {
+  test("an abort before the backward keeps earlier gradients; one during it clears them, and never leaves half of a batch's", async () => {
     using model = await randomModel(big);
-    await model.forwardBackward(batch, nll);
-    const before = await model.native.readParameter("model.norm.weight", "gradient");
-    const controller = new AbortController();
-    const error = await errorOf(() =>
-      model.forwardBackward(
-        long,
-        (scores) => {
-          controller.abort();
-          return nll(scores);
-        },
-        { signal: controller.signal },
-      ),
-    );
-    expect(error.name === "AbortError" || error.code === "ERR_ABORTED").toBe(true);
-    expectIdentical(await model.native.readParameter("model.norm.weight", "gradient"), before);
+    for (const duringBackward of [false, true]) {
+      await model.native.zeroGradients();
+      await model.forwardBackward(batch, nll);
+      const before = await model.native.readParameter("model.norm.weight", "gradient");
+      const controller = new AbortController();
+      const loss = (scores: Parameters<typeof nll>[0]) => {
+        if (duringBackward) setTimeout(() => controller.abort(), 5);
+        else controller.abort();
+        return nll(scores);
+      };
+      const error = await errorOf(() => model.forwardBackward(long, loss, { signal: controller.signal }));
+      expect(error.name === "AbortError" || error.code === "ERR_ABORTED").toBe(true);
+      const after = await model.native.readParameter("model.norm.weight", "gradient");
+      expectIdentical(after, duringBackward ? new Float32Array(before.length) : before);
+    }
   });
 
   test("the event loop stays live during a training step", async () => {
@@ -247,11 +277,32 @@ describe("cancellation", () => {
     expect(late.toSorted((a, b) => a - b)[Math.floor(late.length / 2)]).toBeLessThan(20);
   });
 
+  test("calls on one model, started together, do what they do one after another", async () => {
+    using model = await randomModel();
+    using other = await randomModel();
+    const second = pack(randomRows(new Random(9), [7, 12, 4], TINY.vocabSize), [2, 3, 1]); // as many scored tokens as `batch`
+    await model.forwardBackward(batch, nll);
+    await model.logprobs(second);
+    await model.forwardBackward(second, nll);
+    await Promise.all([other.forwardBackward(batch, nll), other.logprobs(second), other.forwardBackward(second, nll)]);
+    for (const name of ["model.norm.weight", "model.layers.0.mlp.down_proj.weight"]) {
+      expectIdentical(await other.native.readParameter(name, "gradient"), await model.native.readParameter(name, "gradient"), name);
+    }
+    const [, stepped] = await Promise.all([other.forwardBackward(batch, nll), other.step({ lr: 1e-3 })]);
+    expect(stepped.skipped).toBe(false);
+  });
+
   test("calls on several models, started together, all end well", async () => {
     using a = await randomModel(TINY, {}, 1);
     using b = await randomModel(TINY, {}, 2);
     const [alone, aloneB] = [await a.logprobs(batch), await b.logprobs(batch)];
-    const results = await Promise.all([a.logprobs(batch), b.logprobs(batch), a.generate([[1, 2]], { maxNewTokens: 5, seed: 1 }), b.forwardBackward(batch, nll), a.logprobs(batch)]);
+    const results = await Promise.all([
+      a.logprobs(batch),
+      b.logprobs(batch),
+      a.generate([[1, 2]], { maxNewTokens: 5, seed: 1 }),
+      b.forwardBackward(batch, nll),
+      a.logprobs(batch),
+    ]);
     expectIdentical(results[0].logprobs, alone.logprobs);
     expectIdentical(results[4].logprobs, alone.logprobs);
     expectIdentical(results[1].logprobs, aloneB.logprobs);

@@ -1,9 +1,11 @@
 // Generation: decode equals forward, samples are a function of the seed and the sequence only, stopping, limits, progress.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { GenerateOptions, Model, Rollout } from "../../ts/model.ts";
 import { expectClose, expectIdentical } from "../support/compare.ts";
 import { pack, randomModel, randomRows, rowOf, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 const prompts = randomRows(new Random(4), [5, 1, 17, 3, 40, 8], TINY.vocabSize);
 
@@ -120,7 +122,8 @@ describe("samples depend on the seed and the sequence only", () => {
 
   test("seeds and sequence numbers have 64 bits", async () => {
     using model = await randomModel();
-    const texts = async (seed: bigint, firstSequence: bigint) => (await model.generate(prompts, { ...options, seed, firstSequence })).map((r) => r.tokens.join()).join(";");
+    const texts = async (seed: bigint, firstSequence: bigint) =>
+      (await model.generate(prompts, { ...options, seed, firstSequence })).map((r) => r.tokens.join()).join(";");
     const all = [await texts(1n, 0n), await texts(1n + 2n ** 40n, 0n), await texts(1n, 2n ** 40n), await texts(2n ** 64n - 1n, 0n)];
     expect(new Set(all).size).toBe(4);
   });
@@ -158,7 +161,8 @@ describe("stopping", () => {
     using model = await randomModel({ ...TINY, eosTokenId: 5 });
     for (const maxNewTokens of [1, 2, 33]) {
       const rollouts = await model.generate(prompts, { maxNewTokens, seed: 1, stop: { tokens: [] } });
-      for (const rollout of rollouts) expect([rollout.tokens.length, rollout.logprobs.length, rollout.finishReason]).toEqual([maxNewTokens, maxNewTokens, "length"]);
+      for (const rollout of rollouts)
+        expect([rollout.tokens.length, rollout.logprobs.length, rollout.finishReason]).toEqual([maxNewTokens, maxNewTokens, "length"]);
     }
   });
 
@@ -177,7 +181,8 @@ describe("stopping", () => {
   });
 
   // Token i is the letter i of the alphabet (and beyond it two letters at once), so stop strings cross token borders.
-  const tokenBytes = (id: number) => new TextEncoder().encode(id < 26 ? String.fromCharCode(97 + id) : String.fromCharCode(97 + id - 26) + String.fromCharCode(98 + id - 26));
+  const tokenBytes = (id: number) =>
+    new TextEncoder().encode(id < 26 ? String.fromCharCode(97 + id) : String.fromCharCode(97 + id - 26) + String.fromCharCode(98 + id - 26));
   const textOf = (tokens: Int32Array) => Array.from(tokens, (id) => new TextDecoder().decode(tokenBytes(id))).join("");
 
   test("a stop string ends the rollout at the token that completes it", async () => {

@@ -1,10 +1,12 @@
 // Packing: no row sees another, and neither order, company, splitting nor the number of threads changes a result.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Model } from "../../ts/model.ts";
 import { native } from "../../ts/native/addon.ts";
 import { expectClose, expectIdentical } from "../support/compare.ts";
 import { pack, randomModel, randomRows, rowOf, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 const LENGTHS = [9, 1, 33, 0, 2, 17, 64];
 const rows = randomRows(new Random(4), LENGTHS, TINY.vocabSize);

@@ -1,11 +1,13 @@
 // The engine against recorded transformers/PyTorch runs (test/fixtures/record_qwen2.py): logits, log-probs, entropies,
 // every gradient tensor, ten AdamW steps, greedy continuations.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Model } from "../../ts/model.ts";
 import { expectClose, expectRelative } from "../support/compare.ts";
 import { FIXTURE_NAMES, fixtureDir, nll, pack, parameterNames, parameterShape, readRecording, tensorOf } from "../support/models.ts";
 import { readSafetensors } from "../support/safetensors.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 const load = (name: string) => Model.load(fixtureDir(name), { device: "cpu", dtype: "float32" });
 

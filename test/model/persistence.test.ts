@@ -1,5 +1,5 @@
 // Copies and files of a model: clone, copyFrom, save, load, optimizer state. All exact.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,8 @@ import { errorOf, expectClose, expectIdentical } from "../support/compare.ts";
 import { fixtureDir, nll, pack, randomModel, randomRows, readAll, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
 import { readSafetensors } from "../support/safetensors.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 let folder = "";
 beforeAll(() => {
@@ -180,7 +182,11 @@ describe("broken folders are a clear error", () => {
     ["a missing tensor", (dir) => editHeader(dir, (text) => text.replace("model.norm.weight", "model.norm.wright")), /model\.norm\.weight/],
     ["a tensor of another shape", (dir) => editHeader(dir, (text) => text.replace('"shape":[97,32]', '"shape":[32,97]')), /shape|\[97|97/],
     ["an unknown tensor type", (dir) => editHeader(dir, (text) => text.replace('"F32"', '"I64"')), /I64|type|dtype/],
-    ["offsets beyond the file", (dir) => editHeader(dir, (text) => text.replace(/"data_offsets":\[(\d+),(\d+)\]/, '"data_offsets":[$1,99999999]')), /safetensors|offset|end/i],
+    [
+      "offsets beyond the file",
+      (dir) => editHeader(dir, (text) => text.replace(/"data_offsets":\[(\d+),(\d+)\]/, '"data_offsets":[$1,99999999]')),
+      /safetensors|offset|end/i,
+    ],
     ["heads that do not divide", (dir) => editConfig(dir, (c) => Object.assign(c, { num_key_value_heads: 3 })), /head/i],
     ["a size of zero", (dir) => editConfig(dir, (c) => Object.assign(c, { hidden_size: 0 })), /hidden/i],
     ["an activation that is not silu", (dir) => editConfig(dir, (c) => Object.assign(c, { hidden_act: "gelu" })), /gelu|hidden_act/],

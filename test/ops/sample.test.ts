@@ -22,7 +22,13 @@ describe("sample", () => {
     const args = { ...base, m: 20, vocab, logits, sequences: numbered(20), positions };
     const { tokens } = await ops.sample(args);
     for (let i = 0; i < 20; i++) {
-      const alone = await ops.sample({ ...args, m: 1, logits: logits.slice(i * vocab, (i + 1) * vocab), sequences: Int32Array.of(i), positions: positions.slice(i, i + 1) });
+      const alone = await ops.sample({
+        ...args,
+        m: 1,
+        logits: logits.slice(i * vocab, (i + 1) * vocab),
+        sequences: Int32Array.of(i),
+        positions: positions.slice(i, i + 1),
+      });
       expect(alone.tokens[0]).toBe(tokens[i]);
     }
     expect((await ops.sample({ ...args, seed: 8 })).tokens).not.toEqual(tokens);

@@ -7,7 +7,16 @@ export interface Heads {
 }
 
 /** op(a) @ op(b) + bias: [M, N]; a is [M, K] or transposed [K, M], b is [K, N] or transposed [N, K]. */
-export function matmul(m: number, n: number, k: number, a: ArrayLike<number>, transposeA: boolean, b: ArrayLike<number>, transposeB: boolean, bias?: ArrayLike<number>): Float64Array {
+export function matmul(
+  m: number,
+  n: number,
+  k: number,
+  a: ArrayLike<number>,
+  transposeA: boolean,
+  b: ArrayLike<number>,
+  transposeB: boolean,
+  bias?: ArrayLike<number>,
+): Float64Array {
   const out = new Float64Array(m * n);
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
@@ -96,7 +105,13 @@ export function swiglu(gateUp: ArrayLike<number>, f: number): Float64Array {
 }
 
 /** log softmax(hidden @ weightᵀ / temperature) at the targets [N], and its entropy [N] in nats. */
-export function linearLogprobs(hidden: ArrayLike<number>, weight: ArrayLike<number>, targets: ArrayLike<number>, vocab: number, temperature: number): { logprobs: Float64Array; entropy: Float64Array } {
+export function linearLogprobs(
+  hidden: ArrayLike<number>,
+  weight: ArrayLike<number>,
+  targets: ArrayLike<number>,
+  vocab: number,
+  temperature: number,
+): { logprobs: Float64Array; entropy: Float64Array } {
   const n = targets.length;
   const c = weight.length / vocab;
   const logprobs = new Float64Array(n);
@@ -132,7 +147,12 @@ export function adamw(p: number, g: number, m: number, v: number, s: AdamW): { p
 }
 
 /** d/dx of sum(f(x) * dOut) for every element of x, by central differences of a float64 function: exact to about 1e-9. */
-export function numericalGradient(x: ArrayLike<number>, dOut: ArrayLike<number>, f: (x: Float64Array) => ArrayLike<number>, elements?: ArrayLike<number>): Float64Array {
+export function numericalGradient(
+  x: ArrayLike<number>,
+  dOut: ArrayLike<number>,
+  f: (x: Float64Array) => ArrayLike<number>,
+  elements?: ArrayLike<number>,
+): Float64Array {
   const point = Float64Array.from(x);
   const loss = () => {
     const out = f(point);
@@ -140,7 +160,7 @@ export function numericalGradient(x: ArrayLike<number>, dOut: ArrayLike<number>,
     for (let i = 0; i < out.length; i++) sum += out[i] * dOut[i];
     return sum;
   };
-  const which = elements ?? point.keys().toArray();
+  const which: ArrayLike<number> = elements ?? Array.from(point.keys());
   const h = 1e-5;
   return Float64Array.from(which, (i) => {
     const at = point[i];

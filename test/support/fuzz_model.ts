@@ -53,7 +53,22 @@ function modelCall(): Call {
     [model, "logprobs", { ...batch }, { temperature: 1, signal }],
     [model, "forwardBackward", { ...batch }, loss, { temperature: 1, signal }],
     [model, "step", { lr: 0.001, betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0, gradClip: 1 }],
-    [model, "generate", [[1, 2], [3]], { samples: 2, maxNewTokens: 3, temperature: 1, topP: 0.9, topK: 3, seed: 1, maxBatch: 2, signal, stop: { tokens: [1], strings: ["a"], tokenBytes: () => new Uint8Array(1) } }],
+    [
+      model,
+      "generate",
+      [[1, 2], [3]],
+      {
+        samples: 2,
+        maxNewTokens: 3,
+        temperature: 1,
+        topP: 0.9,
+        topK: 3,
+        seed: 1,
+        maxBatch: 2,
+        signal,
+        stop: { tokens: [1], strings: ["a"], tokenBytes: () => new Uint8Array(1) },
+      },
+    ],
     [model, "clone", { trainable: true }],
     [model, "copyFrom", random.pick<unknown>([model, closed, {}])],
     [model, "save", join(folder, "saved"), { dtype: "float32" }],
@@ -67,8 +82,33 @@ function modelCall(): Call {
 function nativeCall(): Call {
   const target = random.uniform() < 0.1 ? closed.native : model.native;
   const { tokens, offsets, promptLengths } = batch;
-  const config = { hiddenSize: 8, layers: 1, heads: 2, kvHeads: 1, headSize: 4, feedForwardSize: 8, vocabSize: 9, ropeTheta: 1e4, rmsNormEps: 1e-6, tiedHead: true, qkvBias: true };
-  const options = { samples: 1, maxNewTokens: 2, temperature: 1, topP: 1, topK: 0, seed: 1n, stopTokens: new Int32Array(0), stopBytes: new Uint8Array([97]), stopOffsets: new Int32Array([0, 1]), tokenBytes: new Uint8Array(37), tokenOffsets: Int32Array.from({ length: 38 }, (_, i) => i), maxBatch: 2 };
+  const config = {
+    hiddenSize: 8,
+    layers: 1,
+    heads: 2,
+    kvHeads: 1,
+    headSize: 4,
+    feedForwardSize: 8,
+    vocabSize: 9,
+    ropeTheta: 1e4,
+    rmsNormEps: 1e-6,
+    tiedHead: true,
+    qkvBias: true,
+  };
+  const options = {
+    samples: 1,
+    maxNewTokens: 2,
+    temperature: 1,
+    topP: 1,
+    topK: 0,
+    seed: 1n,
+    stopTokens: new Int32Array(0),
+    stopBytes: new Uint8Array([97]),
+    stopOffsets: new Int32Array([0, 1]),
+    tokenBytes: new Uint8Array(37),
+    tokenOffsets: Int32Array.from({ length: 38 }, (_, i) => i),
+    maxBatch: 2,
+  };
   const part = { name: "model.norm.weight", slot: "value", type: "F32" };
   const cancel = flag();
   setTimeout(() => {
@@ -103,7 +143,9 @@ function mutate(call: Call): Call {
   const at = random.integer(2, call.length);
   const value = call[at];
   if (random.uniform() < 0.1) return call.slice(0, at) as unknown as Call;
-  if (random.uniform() < 0.6 && typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+  if (value instanceof Int32Array && value.length > 0 && random.uniform() < 0.5) {
+    call[at] = value.with(random.integer(0, value.length), random.pick([-(2 ** 31), -1, 0, 1, 3, 1000, 2 ** 30, 2 ** 31 - 1]));
+  } else if (random.uniform() < 0.6 && typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
     call[at] = { ...value, [random.pick(Object.keys(value).concat("unknownKey"))]: badValue(random) };
   } else {
     call[at] = badValue(random);

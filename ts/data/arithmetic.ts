@@ -27,7 +27,8 @@ export const arithmeticDefaults = {
   seed: 0,
   minSteps: 3,
   maxSteps: 5,
-  operands: [10, 99],
+  starts: [10, 99],
+  operands: [2, 9],
   factors: [2, 9],
   operations: ["+", "-", "*"],
   slipRate: 0.1,
@@ -121,7 +122,7 @@ function checkOptions(options: Settings): Settings {
   for (const name of ["slipRate", "habitShare", "habitRate"] as const) {
     if (!(options[name] >= 0 && options[name] <= 1)) throw rangeError(name, "between 0 and 1", options[name]);
   }
-  for (const name of ["operands", "factors"] as const) {
+  for (const name of ["starts", "operands", "factors"] as const) {
     const [low, high] = options[name];
     if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high) || low < 1 || high < low || high > 1e6)
       throw rangeError(name, "two integers, low to high, in 1 .. 1000000", options[name]);

@@ -12,7 +12,8 @@ export interface Expression {
 export interface ProblemRanges {
   minSteps: number;
   maxSteps: number;
-  operands: readonly [number, number]; // of sums and differences
+  starts: readonly [number, number]; // the first number, unless a product comes first
+  operands: readonly [number, number]; // what is added and subtracted
   factors: readonly [number, number]; // of products
   operations: readonly Operation[];
 }
@@ -42,7 +43,7 @@ export function drawExpression(draws: Draws, ranges: ProblemRanges): Expression 
   const level = draws.integer(ranges.minSteps, ranges.maxSteps);
   const sums = ranges.operations.filter((operation) => operation !== "*");
   const product = sums.length === 0 || (ranges.operations.includes("*") && draws.chance(1 / ranges.operations.length));
-  const first = draws.integer(...(product ? ranges.factors : ranges.operands));
+  const first = draws.integer(...(product ? ranges.factors : ranges.starts));
   const steps: { operation: Operation; operand: number }[] = product ? [{ operation: "*", operand: draws.integer(...ranges.factors) }] : [];
   let value = evaluate({ first, steps });
   while (steps.length < level) {

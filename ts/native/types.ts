@@ -122,6 +122,7 @@ type Op<Result extends string> = (args: OpArguments) => Promise<Record<Result, F
 /** The backend's ops one by one on host arrays: a surface for tests of a backend, not for training. */
 export interface NativeOps {
   matmul: Op<"out">; // m n k a b; transposeA transposeB floatOut bias out (given: accumulates)
+  matmulSeconds: Op<"seconds">; // m n k repeats: times of the product alone
   columnSum: Op<"out">; // n cols in out (accumulates)
   embeddingForward: Op<"out">; // n c vocab tokens weight
   embeddingBackward: Op<"dWeight">; // n c vocab tokens dOut dWeight (accumulates)
@@ -152,19 +153,132 @@ export interface NativePpoResult {
 
 /** The kernels: outputs first. With a cancel flag as last argument a call runs on the compute thread and returns a promise of its result. */
 export interface KernelExports {
-  tokenLogprobs(logprobs: Float32Array, entropy: Float32Array | undefined, logits: Float32Array, targets: Int32Array, vocabSize: number, rowStride: number, temperature: number, cancel?: CancelFlag): unknown;
-  tokenLogprobsBackward(dLogits: Float32Array, logits: Float32Array, targets: Int32Array, dLogprobs: Float32Array, dEntropy: Float32Array | undefined, vocabSize: number, rowStride: number, temperature: number, cancel?: CancelFlag): unknown;
+  tokenLogprobs(
+    logprobs: Float32Array,
+    entropy: Float32Array | undefined,
+    logits: Float32Array,
+    targets: Int32Array,
+    vocabSize: number,
+    rowStride: number,
+    temperature: number,
+    cancel?: CancelFlag,
+  ): unknown;
+  tokenLogprobsBackward(
+    dLogits: Float32Array,
+    logits: Float32Array,
+    targets: Int32Array,
+    dLogprobs: Float32Array,
+    dEntropy: Float32Array | undefined,
+    vocabSize: number,
+    rowStride: number,
+    temperature: number,
+    cancel?: CancelFlag,
+  ): unknown;
   /** hidden and weight: Float32Array, or Uint16Array of bfloat16 bits. */
-  linearLogprobs(logprobs: Float32Array, entropy: Float32Array | undefined, logSumExp: Float32Array, hidden: Matrix, weight: Matrix, targets: Int32Array, vocabSize: number, hiddenSize: number, temperature: number, cancel?: CancelFlag): unknown;
+  linearLogprobs(
+    logprobs: Float32Array,
+    entropy: Float32Array | undefined,
+    logSumExp: Float32Array,
+    hidden: Matrix,
+    weight: Matrix,
+    targets: Int32Array,
+    vocabSize: number,
+    hiddenSize: number,
+    temperature: number,
+    cancel?: CancelFlag,
+  ): unknown;
   /** dWeight accumulates. */
-  linearLogprobsBackward(dHidden: Float32Array, dWeight: Float32Array, hidden: Matrix, weight: Matrix, targets: Int32Array, logSumExp: Float32Array, entropy: Float32Array | undefined, dLogprobs: Float32Array, dEntropy: Float32Array | undefined, vocabSize: number, hiddenSize: number, temperature: number, cancel?: CancelFlag): unknown;
-  implicitRewards(rewards: Float32Array, q: Float32Array, scores: Float32Array, prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, beta: number, cancel?: CancelFlag): unknown;
-  stepRewards(cumulative: Float32Array, perStep: Float32Array, q: Float32Array, offsets: Int32Array, stepEnds: Int32Array, stepOffsets: Int32Array, cancel?: CancelFlag): unknown;
-  primeAdvantages(advantages: Float32Array, returns: Float32Array, processRewards: Float32Array | undefined, outcomeRewards: Float32Array | undefined, offsets: Int32Array, groupOffsets: Int32Array, gammaProcess: number, gammaOutcome: number, processCoef: number, outcomeCoef: number, released: boolean, normalizeBatch: boolean, whiten: boolean, cancel?: CancelFlag): unknown;
+  linearLogprobsBackward(
+    dHidden: Float32Array,
+    dWeight: Float32Array,
+    hidden: Matrix,
+    weight: Matrix,
+    targets: Int32Array,
+    logSumExp: Float32Array,
+    entropy: Float32Array | undefined,
+    dLogprobs: Float32Array,
+    dEntropy: Float32Array | undefined,
+    vocabSize: number,
+    hiddenSize: number,
+    temperature: number,
+    cancel?: CancelFlag,
+  ): unknown;
+  implicitRewards(
+    rewards: Float32Array,
+    q: Float32Array,
+    scores: Float32Array,
+    prmLogprobs: Floats,
+    refLogprobs: Floats,
+    offsets: Int32Array,
+    beta: number,
+    cancel?: CancelFlag,
+  ): unknown;
+  stepRewards(
+    cumulative: Float32Array,
+    perStep: Float32Array,
+    q: Float32Array,
+    offsets: Int32Array,
+    stepEnds: Int32Array,
+    stepOffsets: Int32Array,
+    cancel?: CancelFlag,
+  ): unknown;
+  primeAdvantages(
+    advantages: Float32Array,
+    returns: Float32Array,
+    processRewards: Float32Array | undefined,
+    outcomeRewards: Float32Array | undefined,
+    offsets: Int32Array,
+    groupOffsets: Int32Array,
+    gammaProcess: number,
+    gammaOutcome: number,
+    processCoef: number,
+    outcomeCoef: number,
+    released: boolean,
+    normalizeBatch: boolean,
+    whiten: boolean,
+    cancel?: CancelFlag,
+  ): unknown;
   /** aggregate: 0 token-mean, 1 sequence-mean, 2 sequence-sum-mean. dualClip 0 = off. normalizer 0 = this call's own. */
-  ppoClipLoss(dLogprobs: Float32Array, dEntropy: Float32Array | undefined, logprobs: Floats, oldLogprobs: Floats, advantages: Float32Array, entropy: Float32Array | undefined, refLogprobs: Floats | undefined, offsets: Int32Array, clipLow: number, clipHigh: number, aggregate: number, dualClip: number, entropyCoef: number, klCoef: number, normalizer: number, cancel?: CancelFlag): NativePpoResult | Promise<NativePpoResult>;
-  prmCrossEntropyLoss(dLogprobs: Float32Array, probabilities: Float32Array, prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, labels: Float32Array, beta: number, normalizer: number, cancel?: CancelFlag): unknown;
-  prmDpoLoss(dLogprobs: Float32Array, prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, labels: Float32Array, groupOffsets: Int32Array, groupScores: Float32Array | undefined, beta: number, cancel?: CancelFlag): unknown;
+  ppoClipLoss(
+    dLogprobs: Float32Array,
+    dEntropy: Float32Array | undefined,
+    logprobs: Floats,
+    oldLogprobs: Floats,
+    advantages: Float32Array,
+    entropy: Float32Array | undefined,
+    refLogprobs: Floats | undefined,
+    offsets: Int32Array,
+    clipLow: number,
+    clipHigh: number,
+    aggregate: number,
+    dualClip: number,
+    entropyCoef: number,
+    klCoef: number,
+    normalizer: number,
+    cancel?: CancelFlag,
+  ): NativePpoResult | Promise<NativePpoResult>;
+  prmCrossEntropyLoss(
+    dLogprobs: Float32Array,
+    probabilities: Float32Array,
+    prmLogprobs: Floats,
+    refLogprobs: Floats,
+    offsets: Int32Array,
+    labels: Float32Array,
+    beta: number,
+    normalizer: number,
+    cancel?: CancelFlag,
+  ): unknown;
+  prmDpoLoss(
+    dLogprobs: Float32Array,
+    prmLogprobs: Floats,
+    refLogprobs: Floats,
+    offsets: Int32Array,
+    labels: Float32Array,
+    groupOffsets: Int32Array,
+    groupScores: Float32Array | undefined,
+    beta: number,
+    cancel?: CancelFlag,
+  ): unknown;
   /** Bytes per second that all threads read, and copy (bytes read plus bytes written); best of `repeats`. */
   memoryBandwidth(megabytes: number, repeats: number): { read: number; copy: number };
 }

@@ -127,6 +127,9 @@ export function parsePrimeConfig(input: PrimeConfigInput): PrimeConfig {
   const groupwise = !["reinforce", "prime-reinforce", "prime-ppo"].includes(config.algo);
   if (groupwise && config.samplesPerPrompt < 2)
     fail(`samplesPerPrompt must be at least 2 for ${config.algo} (each answer is compared with the others of its group), but got ${config.samplesPerPrompt}.`);
+  if (config.samplesPerPrompt === 1 && config.filterLow > 0 && config.filterHigh < 1) {
+    fail("samplesPerPrompt 1 needs filterLow 0 or filterHigh 1: the accuracy of a prompt with one answer is 0 or 1, so no prompt would pass the filter.");
+  }
   if (config.filterLow > config.filterHigh) fail(`filterLow must not exceed filterHigh, but got ${config.filterLow} and ${config.filterHigh}.`);
   if (config.dualClip !== 0 && config.dualClip <= 1) fail(`dualClip must be 0 (off) or above 1, but got ${config.dualClip}.`);
   return config;

@@ -81,7 +81,7 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
   const stopped = state.step < config.steps || state.evaluatedStep !== state.step;
   takeTimes(t);
   const judges = t.prm && { prm: t.prm, reference: t.reference ?? t.policy };
-  const answers = stopped ? [] : await sampleAnswers(t.policy, judges, task, task.heldOut.slice(0, config.sampleAnswers), { ...config, signal: t.signal });
+  const answers = stopped ? [] : await sampleAnswers(t.policy, judges, task, task.heldOut.slice(0, config.sampleAnswers), config);
   const evaluated = state.history.filter((point) => point.evalAccuracy !== undefined);
   const judged = state.history.filter((point) => point.pairAccuracy !== undefined);
   const lastJudged = judged.slice(-Math.ceil(judged.length / 10));
