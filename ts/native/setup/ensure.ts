@@ -10,7 +10,7 @@ import { installPackages, packagesAreInstalled } from "./packages.ts";
 /** The source tree this file belongs to, or undefined when there is none around it (a packaged copy). */
 export function sourceRoot(): string | undefined {
   let folder = dirname(fileURLToPath(import.meta.url));
-  for (let up = 0; up < 5; up++, folder = dirname(folder)) {
+  for (let up = 0; up < 8; up++, folder = dirname(folder)) {
     if (existsSync(join(folder, "CMakeLists.txt")) && existsSync(join(folder, "package.json"))) return folder;
   }
   return undefined;

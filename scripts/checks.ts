@@ -1,0 +1,177 @@
+// What there is to check, beside the tests of test/: each a function that says how it went.
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+export const ROOT = resolve(import.meta.dirname, "..");
+
+export interface Outcome {
+  passed: number;
+  failed: number;
+  skipped: number;
+  /** Shown when something failed or was skipped. */
+  text: string;
+}
+
+export interface Check {
+  name: string;
+  run(): Promise<Outcome>;
+}
+
+/** Quick ones that need no build: format, lint, types. */
+export function staticChecks(): Check[] {
+  const sources = ["core", "ops", "cpu", "cuda", "model", "dist", "binding"].map((folder) => join("native", folder)).concat(join("test", "native"));
+  const native = sources.flatMap((folder) => list(folder, /\.(h|cpp|cu|cuh)$/));
+  return [
+    command("format and lint of TypeScript and JSON (biome)", tool("biome"), ["ci", "--colors=off", "."]),
+    command("format of C++ (clang-format)", tool("clang-format"), ["--dry-run", "-Werror", ...native]),
+    command("types (tsc)", tool("tsc"), ["-p", "."]),
+  ];
+}
+
+/** Every example, each as a program of its own. */
+export function exampleChecks(): Check[] {
+  return list("examples", /^\d.*\.ts$/).map((file) => command(`example ${file}`, process.execPath, ["run", file], { minutes: 2 }));
+}
+
+/** The main job in small, from the command line to the end table. */
+export function trainingCheck(): Check {
+  const small = [
+    ...["--model.hiddenSize", "64", "--model.intermediateSize", "128", "--model.numHiddenLayers", "2", "--sft.steps", "40", "--sft.evalProblems", "32"],
+    ...[
+      "--steps",
+      "4",
+      "--promptsPerStep",
+      "8",
+      "--filterLow",
+      "0",
+      "--filterHigh",
+      "1",
+      "--task.minSteps",
+      "1",
+      "--task.maxSteps",
+      "2",
+      "--evalProblems",
+      "32",
+    ],
+  ];
+  return {
+    name: "a short training run (bun run train.ts)",
+    run: async () => {
+      const runs = mkdtempSync(join(tmpdir(), "primekit-short-"));
+      try {
+        const { code, output } = await execute(process.execPath, ["run", "train.ts", "--runs", runs, "--run", "short", ...small], 5);
+        const complete = output.includes("held-out accuracy (greedy)") && existsSync(join(runs, "short", "checkpoints", "step-000004", "manifest.json"));
+        return code === 0 && complete ? ok() : failure(output);
+      } finally {
+        rmSync(runs, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+/** The set-up compiles the CUDA backend whenever nvcc is there; this says whether it did. */
+export function cudaCheck(): Check {
+  return {
+    name: "the CUDA backend compiles",
+    run: async () => {
+      if (list("native/cuda", /\.cu$/).length === 0) return skip("there are no CUDA sources yet");
+      const { code, output } = await execute(process.execPath, ["run", "ts/cli/bin.ts", "info"], 10);
+      if (code !== 0) return failure(output);
+      if (output.includes("no nvcc was found")) return skip("nvcc is not installed");
+      return output.includes("has CUDA backend") ? ok() : failure(output);
+    },
+  };
+}
+
+export function sanitizerCheck(): Check {
+  return command("native tests under the address and undefined-behaviour sanitizers", process.execPath, ["run", "scripts/sanitize.ts"], { minutes: 10 });
+}
+
+/** All of test/ by bun; the counts come from its JUnit report. */
+export function bunTests(args: string[] = ["./test"]): Check {
+  const report = join(ROOT, ".tmp", "junit.xml");
+  return {
+    name: `tests (bun test ${args.join(" ")})`,
+    run: async () => {
+      rmSync(report, { force: true });
+      const { code, output } = await execute(process.execPath, ["test", "--timeout", "60000", "--reporter=junit", `--reporter-outfile=${report}`, ...args], 20);
+      return readJunit(report, code, output);
+    },
+  };
+}
+
+// --- internal ---
+
+function ok(): Outcome {
+  return { passed: 1, failed: 0, skipped: 0, text: "" };
+}
+
+function failure(text: string): Outcome {
+  return { passed: 0, failed: 1, skipped: 0, text };
+}
+
+function skip(text: string): Outcome {
+  return { passed: 0, failed: 0, skipped: 1, text };
+}
+
+function tool(name: string): string {
+  return join(ROOT, "node_modules", ".bin", name);
+}
+
+/** Files directly in a folder, as paths from the root; none when there is no such folder. */
+function list(folder: string, pattern: RegExp): string[] {
+  const path = join(ROOT, folder);
+  return existsSync(path)
+    ? readdirSync(path)
+        .filter((name) => pattern.test(name))
+        .sort()
+        .map((name) => join(folder, name))
+    : [];
+}
+
+function command(name: string, program: string, args: string[], { minutes = 5 } = {}): Check {
+  return {
+    name,
+    run: async () => {
+      const { code, output } = await execute(program, args, minutes);
+      return code === 0 ? ok() : failure(output);
+    },
+  };
+}
+
+async function execute(program: string, args: string[], minutes: number): Promise<{ code: number | null; output: string }> {
+  const child = spawn(program, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } });
+  let output = "";
+  child.stdout.on("data", (piece) => {
+    output += piece;
+  });
+  child.stderr.on("data", (piece) => {
+    output += piece;
+  });
+  const timer = setTimeout(() => {
+    output += `\nkilled after ${minutes} minutes\n`;
+    child.kill("SIGKILL");
+  }, minutes * 60_000);
+  const code = await new Promise<number | null>((done) => {
+    child.once("error", (error) => {
+      output += error.message;
+      done(null);
+    });
+    child.once("close", done);
+  });
+  clearTimeout(timer);
+  return { code, output };
+}
+
+async function readJunit(report: string, code: number | null, output: string): Promise<Outcome> {
+  const text = existsSync(report) ? await Bun.file(report).text() : "";
+  const root = /<testsuites[^>]*>/.exec(text)?.[0] ?? "";
+  const count = (name: string) => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(root)?.[1] ?? 0);
+  const [tests, failed, skipped] = [count("tests"), count("failures"), count("skipped")];
+  // An error outside of any test, or a crash, shows in the exit code alone.
+  const unseen = (code !== 0 && failed === 0) || tests === 0 ? 1 : 0;
+  const lines = output.split("\n").filter((line) => !line.startsWith("(pass)"));
+  return { passed: tests - failed - skipped, failed: failed + unseen, skipped, text: lines.join("\n") };
+}

@@ -1,0 +1,89 @@
+// Long native calls leave the event loop alone, and stop soon after an abort.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { type Batch, Model } from "../../ts/model.ts";
+
+setDefaultTimeout(120_000);
+
+const SIZES = { vocabSize: 64, hiddenSize: 256, intermediateSize: 768, numHiddenLayers: 6, numAttentionHeads: 4, numKeyValueHeads: 2 };
+const ROWS = 64;
+const LENGTH = 128;
+const batch: Batch = {
+  tokens: Int32Array.from({ length: ROWS * LENGTH }, (_, i) => (i * 7919) % 64),
+  offsets: Int32Array.from({ length: ROWS + 1 }, (_, i) => i * LENGTH),
+};
+
+async function trainStep(model: Model, signal?: AbortSignal): Promise<void> {
+  await model.forwardBackward(batch, ({ logprobs }) => ({ dLogprobs: new Float32Array(logprobs.length).fill(-1e-4) }), { signal });
+  await model.step({ lr: 1e-4 });
+}
+
+/** Runs `work` beside a chain of 5 ms timers; the largest lateness of one, in milliseconds, and how many there were. */
+async function watchTimers(work: () => Promise<void>): Promise<{ latest: number; ticks: number }> {
+  let running = true;
+  let latest = 0;
+  let ticks = 0;
+  const chain = (async () => {
+    while (running) {
+      const start = performance.now();
+      await new Promise((done) => setTimeout(done, 5));
+      latest = Math.max(latest, performance.now() - start - 5);
+      ticks++;
+    }
+  })();
+  await work();
+  running = false;
+  await chain;
+  return { latest, ticks };
+}
+
+/** The best of a few attempts: other programs on the machine can only make a measurement worse. */
+async function best(attempts: number, enough: number, measure: () => Promise<number>): Promise<number> {
+  let smallest = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < attempts && smallest > enough; i++) smallest = Math.min(smallest, await measure());
+  return smallest;
+}
+
+describe("the event loop", () => {
+  test("fires a 5 ms timer at most 20 ms late during a training step", async () => {
+    using model = await Model.load(SIZES, { dtype: "float32" });
+    await trainStep(model); // allocates
+    const lateness = await best(8, 20, async () => {
+      const { latest, ticks } = await watchTimers(() => trainStep(model));
+      expect(ticks).toBeGreaterThan(10); // else the step was too short to tell
+      return latest;
+    });
+    expect(lateness).toBeLessThanOrEqual(20);
+  });
+});
+
+describe("an abort", () => {
+  /** Milliseconds from abort() to the rejection, which must come. */
+  async function stopTime(work: (signal: AbortSignal) => Promise<unknown>, after: number): Promise<number> {
+    const controller = new AbortController();
+    const outcome = work(controller.signal).then(
+      () => "finished",
+      (error) => error.name,
+    );
+    await new Promise((done) => setTimeout(done, after));
+    const start = performance.now();
+    controller.abort();
+    expect(await outcome).toBe("AbortError");
+    return performance.now() - start;
+  }
+
+  test("ends a training step within 50 ms", async () => {
+    using model = await Model.load(SIZES, { dtype: "float32" });
+    await trainStep(model);
+    for (const after of [20, 150]) {
+      expect(await best(8, 50, () => stopTime((signal) => trainStep(model, signal), after))).toBeLessThanOrEqual(50);
+    }
+    await trainStep(model); // and the model still works
+  });
+
+  test("ends a generation within 50 ms", async () => {
+    using model = await Model.load(SIZES, { dtype: "float32", trainable: false });
+    const prompts = Array.from({ length: 64 }, (_, i) => Array.from({ length: 32 }, (_, t) => (i + t) % 64));
+    const work = (signal: AbortSignal) => model.generate(prompts, { samples: 4, maxNewTokens: 96, stop: { tokens: [] }, signal });
+    expect(await best(8, 50, () => stopTime(work, 100))).toBeLessThanOrEqual(50);
+  });
+});
