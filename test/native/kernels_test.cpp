@@ -1,16 +1,14 @@
 // Every kernel on exactly allocated arrays of all small sizes, for builds with sanitizers: an access one element beyond, an
 // uninitialised index or undefined arithmetic stops the program. What the kernels compute is tested in test/ops.
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <memory>
 #include <vector>
 
 #include "core/parallel.h"
-#include "core/rng.h"
-#include "cpu/cpu_backend.h"
+#include "harness.h"
 
-using namespace pk;
+namespace pk::test {
 
 namespace {
 
@@ -132,29 +130,26 @@ void steps_case(Backend& backend, Random& random, int64_t rows) {
 
 }  // namespace
 
-int main() {
-  auto backend = make_cpu_backend();
+PK_TEST("kernels on many sizes, with extreme values") {
   Random random;
-  int64_t cases = 0;
   for (int team : {1, 3}) {
     set_threads(team);
-    for (int64_t vocab = 1; vocab < 70; ++vocab) logprobs_case(*backend, random, random.integer(0, 4), vocab), ++cases;
-    for (int64_t vocab : {1023, 1025, 16383, 16384, 16385, 40000}) logprobs_case(*backend, random, random.integer(1, 3), vocab), ++cases;
+    for (int64_t vocab = 1; vocab < 70; ++vocab) logprobs_case(backend(), random, random.integer(0, 4), vocab);
+    for (int64_t vocab : {1023, 1025, 16383, 16384, 16385, 40000}) logprobs_case(backend(), random, random.integer(1, 3), vocab);
     for (int64_t vocab : {1, 2, 17, 64, 65, 4096, 4097, 6000}) {
       int64_t n = random.integer(1, 70), channels = random.integer(1, 40);
-      linear_case<float>(*backend, random, n, channels, vocab, DType::f32, random.values<float>(n * channels), random.values<float>(vocab * channels));
-      linear_case<bf16>(*backend, random, n, channels, vocab, DType::bf16, random.bfloats(n * channels), random.bfloats(vocab * channels));
-      cases += 2;
+      linear_case<float>(backend(), random, n, channels, vocab, DType::f32, random.values<float>(n * channels), random.values<float>(vocab * channels));
+      linear_case<bf16>(backend(), random, n, channels, vocab, DType::bf16, random.bfloats(n * channels), random.bfloats(vocab * channels));
     }
     for (int64_t rows : {0, 2, 3, 8, 100})
       for (int64_t longest : {0, 1, 7, 8, 9, 16, 17, 33, 700}) {
-        rewards_case<float>(*backend, random, rows, longest, DType::f32);
-        rewards_case<double>(*backend, random, rows, longest, DType::f64);
-        steps_case(*backend, random, rows);
-        cases += 3;
+        rewards_case<float>(backend(), random, rows, longest, DType::f32);
+        rewards_case<double>(backend(), random, rows, longest, DType::f64);
+        steps_case(backend(), random, rows);
       }
-    rewards_case<float>(*backend, random, 2, 30000, DType::f32);
-    ++cases;
+    rewards_case<float>(backend(), random, 2, 30000, DType::f32);
   }
-  std::printf("%lld cases of the kernels ran clean\n", static_cast<long long>(cases));
+  set_threads(0);
 }
+
+}  // namespace pk::test
