@@ -17,8 +17,8 @@ if (unknown.length > 0) {
 const failed: string[] = [];
 for (const name of wanted.length > 0 ? wanted : names) {
   console.log(`--- ${name}`);
-  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.bench.ts`)], { stdio: "inherit" });
-  if (status !== 0) failed.push(name);
+  const { status, signal } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.bench.ts`)], { stdio: "inherit" });
+  if (status !== 0) failed.push(`${name} (${signal ?? `status ${status}`})`);
 }
 writeFileSync(join(RESULTS, "README.md"), resultsPage());
 if (failed.length > 0) {
