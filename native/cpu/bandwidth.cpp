@@ -57,7 +57,8 @@ Bandwidth measure_bandwidth(int64_t bytes, int repeats) {
     parallel_for(floats, kPieceFloats, [&](int64_t begin, int64_t end) { seen += static_cast<int64_t>(read_all(from.get() + begin, end - begin)); });
   });
   double copy = best_seconds(repeats, [&] {
-    parallel_for(floats, kPieceFloats, [&](int64_t begin, int64_t end) { std::memcpy(to.get() + begin, from.get() + begin, static_cast<size_t>(end - begin) * sizeof(float)); });
+    parallel_for(floats, kPieceFloats,
+                 [&](int64_t begin, int64_t end) { std::memcpy(to.get() + begin, from.get() + begin, static_cast<size_t>(end - begin) * sizeof(float)); });
   });
   double total = static_cast<double>(floats) * sizeof(float);
   return {seen.load() >= 0 ? total / read : 0, 2 * total / copy};

@@ -30,7 +30,8 @@ double row_rewards(float* rewards, float* q, const T* prm, const T* ref, int64_t
 
 }  // namespace
 
-void CpuBackend::implicit_rewards(float* rewards, float* q, float* scores, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets, int64_t rows, double beta) {
+void CpuBackend::implicit_rewards(float* rewards, float* q, float* scores, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets, int64_t rows,
+                                  double beta) {
   with_log_probs(prm_logprobs, ref_logprobs, [&](auto* prm, auto* ref) {
     for_packed_rows(offsets, rows, [&](int64_t i) {
       int64_t at = offsets[i];
@@ -39,7 +40,8 @@ void CpuBackend::implicit_rewards(float* rewards, float* q, float* scores, Tenso
   });
 }
 
-void CpuBackend::step_rewards(float* cumulative, float* per_step, const float* q, const int32_t* offsets, const int32_t* step_ends, const int32_t* step_offsets, int64_t rows) {
+void CpuBackend::step_rewards(float* cumulative, float* per_step, const float* q, const int32_t* offsets, const int32_t* step_ends, const int32_t* step_offsets,
+                              int64_t rows) {
   for_packed_rows(step_offsets, rows, [&](int64_t i) {
     float before = 0;
     for (int64_t s = step_offsets[i]; s < step_offsets[i + 1]; ++s) {

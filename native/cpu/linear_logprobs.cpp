@@ -14,7 +14,7 @@ namespace pk {
 namespace {
 
 constexpr int64_t kChunkLogits = 2 << 20;
-constexpr int64_t kWholeVocab = 4096;   // a vocabulary up to this is one chunk
+constexpr int64_t kWholeVocab = 4096;  // a vocabulary up to this is one chunk
 constexpr int64_t kVocabChunk = 2048;
 constexpr int64_t kPieceLogits = 16384;
 
@@ -50,8 +50,8 @@ void for_rows(int64_t rows, int64_t vocab, const Body& body) {
 }
 
 template <bool with_entropy>
-void forward_chunk(float* logprobs, float* entropy, float* lse, const Tensor& hidden, const Tensor& weight, const int32_t* targets, float inverse_temperature, CpuBackend& backend,
-                   int64_t vocab_chunk) {
+void forward_chunk(float* logprobs, float* entropy, float* lse, const Tensor& hidden, const Tensor& weight, const int32_t* targets, float inverse_temperature,
+                   CpuBackend& backend, int64_t vocab_chunk) {
   static thread_local Scratch logit_scratch, sum_scratch;
   int64_t n = hidden.rows;
   float* logits = logit_scratch.get<float>(n * std::min(vocab_chunk, weight.rows));
@@ -75,8 +75,8 @@ void forward_chunk(float* logprobs, float* entropy, float* lse, const Tensor& hi
 
 // Gradient of a chunk's logits in place of (float32) or beside (bfloat16) the logits.
 template <class T>
-void chunk_gradient(T* d_logits, float* logits, int64_t n, int64_t v, int64_t v0, const int32_t* targets, const float* lse, const float* entropy, const float* d_logprobs,
-                    const float* d_entropy, float inverse_temperature) {
+void chunk_gradient(T* d_logits, float* logits, int64_t n, int64_t v, int64_t v0, const int32_t* targets, const float* lse, const float* entropy,
+                    const float* d_logprobs, const float* d_entropy, float inverse_temperature) {
   for_rows(n, v, [&](int64_t i) {
     bool has_target = v0 <= targets[i] && targets[i] < v0 + v;
     int64_t at = i * v + targets[i] - v0;
@@ -101,8 +101,8 @@ void CpuBackend::linear_logprobs_forward(float* logprobs, float* entropy, float*
   });
 }
 
-void CpuBackend::linear_logprobs_backward(Tensor d_hidden, Tensor d_weight, Tensor hidden, Tensor weight, const int32_t* targets, const float* lse, const float* entropy,
-                                          const float* d_logprobs, const float* d_entropy, float temperature) {
+void CpuBackend::linear_logprobs_backward(Tensor d_hidden, Tensor d_weight, Tensor hidden, Tensor weight, const int32_t* targets, const float* lse,
+                                          const float* entropy, const float* d_logprobs, const float* d_entropy, float temperature) {
   static thread_local Scratch logit_scratch, gradient_scratch, hidden_scratch;
   ChunkPlan plan = plan_chunks(hidden.rows, hidden.cols, weight.rows);
   float inverse_temperature = 1.0f / temperature;
@@ -116,7 +116,8 @@ void CpuBackend::linear_logprobs_backward(Tensor d_hidden, Tensor d_weight, Tens
       Tensor w = weight.slice_rows(v0, v), gradient(logits, n, v);
       matmul(gradient, h, false, w, true, nullptr, false);
       auto fill = [&](auto* d_logits) {
-        chunk_gradient(d_logits, logits, n, v, v0, targets + at, lse + at, entropy ? entropy + at : nullptr, d_logprobs + at, d_entropy ? d_entropy + at : nullptr, inverse_temperature);
+        chunk_gradient(d_logits, logits, n, v, v0, targets + at, lse + at, entropy ? entropy + at : nullptr, d_logprobs + at,
+                       d_entropy ? d_entropy + at : nullptr, inverse_temperature);
       };
       if (hidden.dtype == DType::bf16) {
         gradient = Tensor(gradient_scratch.get<bf16>(n * v), DType::bf16, n, v);

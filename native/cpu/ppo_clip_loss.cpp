@@ -184,8 +184,8 @@ PieceResult ppo_piece(const PpoArrays& a, const int32_t* offsets, int64_t rows, 
 
 }  // namespace
 
-PpoResult CpuBackend::ppo_clip_loss(float* d_logprobs, float* d_entropy, Tensor logprobs, Tensor old_logprobs, const float* advantages, const float* entropy, Tensor ref_logprobs, const int32_t* offsets,
-                                    int64_t rows, const PpoSettings& settings) {
+PpoResult CpuBackend::ppo_clip_loss(float* d_logprobs, float* d_entropy, Tensor logprobs, Tensor old_logprobs, const float* advantages, const float* entropy,
+                                    Tensor ref_logprobs, const int32_t* offsets, int64_t rows, const PpoSettings& settings) {
   int64_t n = offsets[rows];
   if (n == 0) return {};
   PpoArrays arrays{d_logprobs, d_entropy, logprobs, old_logprobs, ref_logprobs, advantages, entropy};
@@ -196,7 +196,8 @@ PpoResult CpuBackend::ppo_clip_loss(float* d_logprobs, float* d_entropy, Tensor 
   PieceResult* results = scratch.get<PieceResult>(pieces);
   parallel_for(n, kPieceTokens, [&](int64_t begin, int64_t end) {
     bool wide = logprobs.dtype == DType::f64;
-    results[begin / kPieceTokens] = wide ? ppo_piece<double>(arrays, offsets, rows, begin, end, divisor, settings) : ppo_piece<float>(arrays, offsets, rows, begin, end, divisor, settings);
+    results[begin / kPieceTokens] =
+        wide ? ppo_piece<double>(arrays, offsets, rows, begin, end, divisor, settings) : ppo_piece<float>(arrays, offsets, rows, begin, end, divisor, settings);
   });
   PieceResult total{};
   for (int64_t p = 0; p < pieces; ++p) {
@@ -209,7 +210,12 @@ PpoResult CpuBackend::ppo_clip_loss(float* d_logprobs, float* d_entropy, Tensor 
     total.sums.ratio_max = std::max(total.sums.ratio_max, sums.ratio_max);
   }
   double tokens = static_cast<double>(n);
-  return {total.loss, static_cast<double>(total.sums.clipped) / tokens, total.sums.approx_kl / tokens, total.sums.ratio_max, total.sums.kl / tokens, total.sums.entropy / tokens};
+  return {total.loss,
+          static_cast<double>(total.sums.clipped) / tokens,
+          total.sums.approx_kl / tokens,
+          total.sums.ratio_max,
+          total.sums.kl / tokens,
+          total.sums.entropy / tokens};
 }
 
 }  // namespace pk

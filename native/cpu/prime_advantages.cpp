@@ -14,11 +14,12 @@ namespace {
 // Powers of the two discounts, worked out once a call.
 struct Discounts {
   double gamma, gamma2, gamma4, block;
-  VDouble powers;                      // gamma^(kHalf - i)
+  VDouble powers;  // gamma^(kHalf - i)
   double outcome_block;
-  double outcome[3 * kHalf] = {};      // outcome_gamma^(2 kHalf - 1 - j), then zeros: a vector loaded from it ends where it must
+  double outcome[3 * kHalf] = {};  // outcome_gamma^(2 kHalf - 1 - j), then zeros: a vector loaded from it ends where it must
 
-  Discounts(double process_gamma, double outcome_gamma) : gamma(process_gamma), gamma2(gamma * gamma), gamma4(gamma2 * gamma2), block(std::pow(gamma, kHalf)), outcome_block(std::pow(outcome_gamma, kHalf)) {
+  Discounts(double process_gamma, double outcome_gamma)
+      : gamma(process_gamma), gamma2(gamma * gamma), gamma4(gamma2 * gamma2), block(std::pow(gamma, kHalf)), outcome_block(std::pow(outcome_gamma, kHalf)) {
     for (int i = 0; i < kHalf; ++i) powers[i] = std::pow(gamma, kHalf - i);
     for (int j = 0; j < 2 * kHalf; ++j) outcome[j] = std::pow(outcome_gamma, 2 * kHalf - 1 - j);
   }
@@ -26,10 +27,10 @@ struct Discounts {
 
 // Per row: what turns raw rewards into shaped ones.
 struct RowShape {
-  double mean;      // token mean of the process rewards, 0 for an empty row
-  double scale;     // process rewards are multiplied by this,
-  double baseline;  // and this is subtracted
-  double outcome;   // shaped outcome reward, given at the last token
+  double mean;                 // token mean of the process rewards, 0 for an empty row
+  double scale;                // process rewards are multiplied by this,
+  double baseline;             // and this is subtracted
+  double outcome;              // shaped outcome reward, given at the last token
   double sum, sum_of_squares;  // of the row's returns
 };
 
@@ -129,8 +130,8 @@ Whitening whitening_of(const RowShape* shapes, int64_t rows, double n) {
 
 }  // namespace
 
-void CpuBackend::prime_advantages(float* advantages, float* returns, const float* process_rewards, const float* outcome_rewards, const int32_t* offsets, int64_t rows, const int32_t* group_offsets,
-                                  int64_t groups, const AdvantageSettings& settings) {
+void CpuBackend::prime_advantages(float* advantages, float* returns, const float* process_rewards, const float* outcome_rewards, const int32_t* offsets,
+                                  int64_t rows, const int32_t* group_offsets, int64_t groups, const AdvantageSettings& settings) {
   if (rows == 0) return;
   static thread_local Scratch scratch;
   RowShape* shapes = scratch.get<RowShape>(rows);

@@ -62,8 +62,8 @@ void group_thresholds(double* thresholds, Member* members, int64_t count) {
 
 }  // namespace
 
-PrmResult CpuBackend::prm_cross_entropy_loss(float* d_logprobs, float* probabilities, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets, int64_t rows, const float* labels, double beta,
-                                             double normalizer) {
+PrmResult CpuBackend::prm_cross_entropy_loss(float* d_logprobs, float* probabilities, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets,
+                                             int64_t rows, const float* labels, double beta, double normalizer) {
   if (rows == 0) return {};
   static thread_local Scratch scratch;
   RowLoss* losses = scratch.get<RowLoss>(rows);
@@ -79,8 +79,8 @@ PrmResult CpuBackend::prm_cross_entropy_loss(float* d_logprobs, float* probabili
   return total_of(losses, rows, divisor);
 }
 
-PrmResult CpuBackend::prm_dpo_loss(float* d_logprobs, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets, int64_t rows, const float* labels, const int32_t* group_offsets, int64_t groups,
-                                   const float* group_scores, double beta) {
+PrmResult CpuBackend::prm_dpo_loss(float* d_logprobs, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets, int64_t rows, const float* labels,
+                                   const int32_t* group_offsets, int64_t groups, const float* group_scores, double beta) {
   if (rows == 0) return {};
   static thread_local Scratch loss_scratch, number_scratch, member_scratch;
   RowLoss* losses = loss_scratch.get<RowLoss>(rows);

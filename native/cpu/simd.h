@@ -19,7 +19,7 @@ inline constexpr int kHalf = kLanes / 2;
 
 typedef float VFloat __attribute__((vector_size(kLanes * 4)));
 typedef int32_t VInt __attribute__((vector_size(kLanes * 4)));
-typedef float VHalf __attribute__((vector_size(kHalf * 4)));     // as many floats as a VDouble has lanes
+typedef float VHalf __attribute__((vector_size(kHalf * 4)));  // as many floats as a VDouble has lanes
 typedef double VDouble __attribute__((vector_size(kHalf * 8)));
 
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();

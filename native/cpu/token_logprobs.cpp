@@ -48,7 +48,8 @@ SoftmaxSums* row_sums(bool with_entropy, const float* logits, int64_t n, int64_t
 
 }  // namespace
 
-void CpuBackend::token_logprobs_forward(float* logprobs, float* entropy, const float* logits, const int32_t* targets, int64_t n, int64_t vocab, int64_t stride, float temperature) {
+void CpuBackend::token_logprobs_forward(float* logprobs, float* entropy, const float* logits, const int32_t* targets, int64_t n, int64_t vocab, int64_t stride,
+                                        float temperature) {
   float inverse_temperature = 1.0f / temperature;
   const SoftmaxSums* sums = row_sums(entropy != nullptr, logits, n, vocab, stride, inverse_temperature);
   for (int64_t i = 0; i < n; ++i) {
@@ -58,8 +59,8 @@ void CpuBackend::token_logprobs_forward(float* logprobs, float* entropy, const f
   }
 }
 
-void CpuBackend::token_logprobs_backward(float* d_logits, const float* logits, const int32_t* targets, const float* d_logprobs, const float* d_entropy, int64_t n, int64_t vocab, int64_t stride,
-                                         float temperature) {
+void CpuBackend::token_logprobs_backward(float* d_logits, const float* logits, const int32_t* targets, const float* d_logprobs, const float* d_entropy,
+                                         int64_t n, int64_t vocab, int64_t stride, float temperature) {
   float inverse_temperature = 1.0f / temperature;
   // Logits [at, at + count) of row i; reads the target's logit first, as d_logits may be logits.
   auto gradient = [&](int64_t i, int64_t at, int64_t count, const SoftmaxSums& sums) {

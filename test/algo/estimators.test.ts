@@ -1,5 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { type AdvantageInput, type AdvantageOptions, type Algorithm, algorithms, grpo, implicitValue, leaveOneOut, reinforce } from "../../ts/algo/estimators.ts";
+import {
+  type AdvantageInput,
+  type AdvantageOptions,
+  type Algorithm,
+  algorithms,
+  grpo,
+  implicitValue,
+  leaveOneOut,
+  reinforce,
+} from "../../ts/algo/estimators.ts";
 import { expectClose } from "../support/compare.ts";
 import { Random } from "../support/random.ts";
 
@@ -47,7 +56,11 @@ describe("leaveOneOut", () => {
     const both = leaveOneOut(input, { ...PLAIN, processCoef: 0.5, outcomeCoef: 2 });
     const outcome = leaveOneOut({ ...input, process: undefined }, PLAIN);
     const process = leaveOneOut({ ...input, outcome: new Float32Array(6) }, PLAIN);
-    expectClose(both, outcome.map((x, t) => 2 * x + 0.5 * process[t]), 1e-5);
+    expectClose(
+      both,
+      outcome.map((x, t) => 2 * x + 0.5 * process[t]),
+      1e-5,
+    );
   });
 });
 
@@ -105,7 +118,12 @@ describe("every algorithm", () => {
       const input = randomInput(7);
       expect(run(input)).toHaveLength(input.offsets[6]);
       const offsets = Int32Array.of(0, 0, 2, 3);
-      const short = { outcome: Float32Array.of(1, 0, 1), offsets, groupSize: 3, process: { rewards: Float32Array.of(1, 2, 3), values: Float32Array.of(0.1, 0.2, 0.3) } };
+      const short = {
+        outcome: Float32Array.of(1, 0, 1),
+        offsets,
+        groupSize: 3,
+        process: { rewards: Float32Array.of(1, 2, 3), values: Float32Array.of(0.1, 0.2, 0.3) },
+      };
       expect(Array.from(run(short)).every(Number.isFinite)).toBe(true);
     });
 
@@ -116,7 +134,12 @@ describe("every algorithm", () => {
       const lengths = Array.from({ length: 6 }, (_, i) => input.offsets[i + 1] - input.offsets[i]);
       const order = [3, 4, 5, 0, 1, 2];
       const offsets = Int32Array.from([0, ...order.map((_, i) => order.slice(0, i + 1).reduce((sum, row) => sum + lengths[row], 0))]);
-      const swapped = { ...input, offsets, outcome: swap(input.outcome, 3), process: { rewards: swap(input.process.rewards, middle), values: swap(input.process.values, middle) } };
+      const swapped = {
+        ...input,
+        offsets,
+        outcome: swap(input.outcome, 3),
+        process: { rewards: swap(input.process.rewards, middle), values: swap(input.process.values, middle) },
+      };
       expectClose(run(swapped), swap(run(input), middle), 1e-5);
     });
 

@@ -8,7 +8,9 @@ describe("permutation", () => {
 
   test("depends on every part of the key, and on nothing else", () => {
     expect(permutation(20, 1, 2, 3)).toEqual(permutation(20, 1, 2, 3));
-    const orders = new Set([permutation(20, 1, 2, 3), permutation(20, 1, 2, 4), permutation(20, 1, 3, 2), permutation(20, 2, 2, 3), permutation(20, 1, 2)].map(String));
+    const orders = new Set(
+      [permutation(20, 1, 2, 3), permutation(20, 1, 2, 4), permutation(20, 1, 3, 2), permutation(20, 2, 2, 3), permutation(20, 1, 2)].map(String),
+    );
     expect(orders.size).toBe(5);
   });
 

@@ -1,5 +1,5 @@
 // The PRM's and the policy's updates on a real, tiny model.
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { updatePolicy } from "../../ts/algo/policy.ts";
 import { type PrmLoss, prmLosses, trainPrm } from "../../ts/algo/prm.ts";
 import type { Model } from "../../ts/model.ts";
@@ -10,6 +10,7 @@ import { expectClose, maxDifference } from "../support/compare.ts";
 import { Random } from "../support/random.ts";
 import { tinyModel, weightsOf } from "../support/tasks.ts";
 
+setDefaultTimeout(60_000);
 const models: Model[] = [];
 afterEach(() => {
   for (const model of models.splice(0)) model.close();
@@ -61,7 +62,13 @@ describe("trainPrm", () => {
       for (const maxTokensPerBatch of [1, 25, 1000]) {
         const prm = await makeModel();
         const reference = (await scoreRows(prm, rows, PRM)).map((x) => x - 0.1);
-        const { loss } = await trainPrm(prm, { rows, labels: LABELS, reference, groupSize: 3 }, { ...PRM, prmLoss, prmMinibatches: 2, maxTokensPerBatch }, noSkips(), [5]);
+        const { loss } = await trainPrm(
+          prm,
+          { rows, labels: LABELS, reference, groupSize: 3 },
+          { ...PRM, prmLoss, prmMinibatches: 2, maxTokensPerBatch },
+          noSkips(),
+          [5],
+        );
         results.push({ loss, weights: await weightsOf(prm) });
       }
       for (const result of results) {

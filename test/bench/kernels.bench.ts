@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { implicitRewards, linearLogprobs, linearLogprobsBackward, ppoClipLoss, primeAdvantages, tokenLogprobs } from "../../ts/kernels.ts";
 import { native } from "../../ts/native/addon.ts";
-import { machine, median, type Row, renderTable, residentBytes, resetPeak, time } from "./measure.ts";
+import { machine, median, type Row, renderTable, resetPeak, residentBytes, time } from "./measure.ts";
 
 const RUNS = 7;
 const python = process.env.PRIMEKIT_PEER_PYTHON;
@@ -61,9 +61,32 @@ function benchTokenLogprobs(): Row[] {
   const what = `tokenLogprobs + entropy [${n} x ${vocabSize}]`;
   const ours = `${(seconds * 1e3).toFixed(1)} ms, ${(logits.byteLength / seconds / GB).toFixed(1)} GB/s`;
   return [
-    { what, ours, floor: `read ${(median(rates) / GB).toFixed(1)} GB/s`, target: "60 % of read bandwidth", met: median(shares) >= 0.6, peer: percent(median(shares)) },
-    { what, ours, peer: peerSeconds === undefined ? "skipped" : `${(peerSeconds * 1e3).toFixed(0)} ms, ${times(peerSeconds / seconds)}`, target: "8x log_softmax + gather", met: peerSeconds === undefined ? undefined : peerSeconds / seconds >= 8 },
-    ...(theirs ? [{ what, ours, peer: `${(median(theirs.with_entropy) * 1e3).toFixed(0)} ms, ${times(median(theirs.with_entropy) / seconds)}`, target: "(the same with entropy)", met: true }] : []),
+    {
+      what,
+      ours,
+      floor: `read ${(median(rates) / GB).toFixed(1)} GB/s`,
+      target: "60 % of read bandwidth",
+      met: median(shares) >= 0.6,
+      peer: percent(median(shares)),
+    },
+    {
+      what,
+      ours,
+      peer: peerSeconds === undefined ? "skipped" : `${(peerSeconds * 1e3).toFixed(0)} ms, ${times(peerSeconds / seconds)}`,
+      target: "8x log_softmax + gather",
+      met: peerSeconds === undefined ? undefined : peerSeconds / seconds >= 8,
+    },
+    ...(theirs
+      ? [
+          {
+            what,
+            ours,
+            peer: `${(median(theirs.with_entropy) * 1e3).toFixed(0)} ms, ${times(median(theirs.with_entropy) / seconds)}`,
+            target: "(the same with entropy)",
+            met: true,
+          },
+        ]
+      : []),
   ];
 }
 
@@ -74,7 +97,7 @@ function benchRewards(): Row[] {
   const [phi, ref, logprobs, oldLogprobs] = [make(), make(), make(), make()];
   for (let t = 0; t < n; t++) logprobs[t] = oldLogprobs[t] + 0.2 * (logprobs[t] + 1.5);
   const offsets = Int32Array.from({ length: rows + 1 }, (_, i) => i * length);
-  const outcomeRewards = Float32Array.from({ length: rows }, (_, i) => (i * 7) % 3 & 1);
+  const outcomeRewards = Float32Array.from({ length: rows }, (_, i) => ((i * 7) % 3) & 1);
   const floats = (count: number) => new Float32Array(count);
   const implicitOut = { rewards: floats(n), q: floats(n), scores: floats(rows) };
   const advantagesOut = { advantages: floats(n), returns: floats(n) };
@@ -87,16 +110,38 @@ function benchRewards(): Row[] {
   const { read, copy } = bandwidth();
   const bytes = (perToken: number) => perToken * n;
   const measured = parts.map(([name, perToken, run]) => ({ name, perToken, seconds: median(time(run, 5 * RUNS)) }));
-  const seconds = median(time(() => parts.forEach(([, , run]) => run()), 5 * RUNS));
+  const seconds = median(
+    time(() => {
+      for (const [, , run] of parts) run();
+    }, 5 * RUNS),
+  );
   const rate = bytes(44) / seconds;
   const theirs = peer("rewards");
   const peerSeconds = theirs && median(theirs.step);
   const what = "reward kernels of one step, 1 M tokens";
   const ours = `${(seconds * 1e3).toFixed(2)} ms, ${(rate / GB).toFixed(1)} GB/s`;
   return [
-    { what, ours, floor: `copy ${(copy / GB).toFixed(1)} GB/s (read ${(read / GB).toFixed(1)})`, peer: percent(rate / copy), target: "40 % of copy bandwidth", met: rate / copy >= 0.4 },
-    { what, ours, peer: peerSeconds === undefined ? "skipped" : `${(peerSeconds * 1e3).toFixed(0)} ms, ${times(peerSeconds / seconds)}`, target: "20x eager PyTorch", met: peerSeconds === undefined ? undefined : peerSeconds / seconds >= 20 },
-    ...measured.map((m) => ({ what: `  ${m.name}`, ours: `${(m.seconds * 1e3).toFixed(2)} ms, ${(bytes(m.perToken) / m.seconds / GB).toFixed(1)} GB/s`, target: "", met: true })),
+    {
+      what,
+      ours,
+      floor: `copy ${(copy / GB).toFixed(1)} GB/s (read ${(read / GB).toFixed(1)})`,
+      peer: percent(rate / copy),
+      target: "40 % of copy bandwidth",
+      met: rate / copy >= 0.4,
+    },
+    {
+      what,
+      ours,
+      peer: peerSeconds === undefined ? "skipped" : `${(peerSeconds * 1e3).toFixed(0)} ms, ${times(peerSeconds / seconds)}`,
+      target: "20x eager PyTorch",
+      met: peerSeconds === undefined ? undefined : peerSeconds / seconds >= 20,
+    },
+    ...measured.map((m) => ({
+      what: `  ${m.name}`,
+      ours: `${(m.seconds * 1e3).toFixed(2)} ms, ${(bytes(m.perToken) / m.seconds / GB).toFixed(1)} GB/s`,
+      target: "",
+      met: true,
+    })),
   ];
 }
 
@@ -111,7 +156,11 @@ function benchLinearMemory(): Row[] {
   const backwardOut = { dHidden: floats(hidden.length), dWeight: floats(weight.length) };
   const passes: [string, number, () => unknown][] = [
     ["linearLogprobs", 2, () => linearLogprobs(hidden, weight, targets, { vocabSize, hiddenSize, out: forwardOut })],
-    ["linearLogprobsBackward", 6, () => linearLogprobsBackward(hidden, weight, targets, dLogprobs, { vocabSize, hiddenSize, logSumExp: forwardOut.logSumExp, out: backwardOut })],
+    [
+      "linearLogprobsBackward",
+      6,
+      () => linearLogprobsBackward(hidden, weight, targets, dLogprobs, { vocabSize, hiddenSize, logSumExp: forwardOut.logSumExp, out: backwardOut }),
+    ],
   ];
   return passes.map(([name, products, run]) => {
     resetPeak();
@@ -121,7 +170,12 @@ function benchLinearMemory(): Row[] {
     const seconds = (performance.now() - start) / 1e3;
     const extra = (residentBytes().peak - before) / 2 ** 20;
     const rate = (products * n * hiddenSize * vocabSize) / seconds / 1e9;
-    return { what: `${name}, N=${n} C=${hiddenSize} V=${vocabSize}`, ours: `${extra.toFixed(1)} MiB extra, ${seconds.toFixed(1)} s, ${rate.toFixed(0)} GFLOP/s`, target: "at most 64 MiB extra", met: extra <= 64 };
+    return {
+      what: `${name}, N=${n} C=${hiddenSize} V=${vocabSize}`,
+      ours: `${extra.toFixed(1)} MiB extra, ${seconds.toFixed(1)} s, ${rate.toFixed(0)} GFLOP/s`,
+      target: "at most 64 MiB extra",
+      met: extra <= 64,
+    };
   });
 }
 

@@ -29,7 +29,13 @@ export function resetPeak(): void {
 }
 
 export function machine(): Record<string, string | number> {
-  return { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), platform: `${platform()} ${arch()}`, date: new Date().toISOString().slice(0, 10) };
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    platform: `${platform()} ${arch()}`,
+    date: new Date().toISOString().slice(0, 10),
+  };
 }
 
 export interface Row {
@@ -45,5 +51,12 @@ export function renderTable(rows: readonly Row[]): string {
   const cells = rows.map((r) => [r.what, r.ours, r.floor ?? "", r.peer ?? "", r.target, r.met === undefined ? "not measured" : r.met ? "met" : "MISSED"]);
   const all = [["what", "ours", "floor", "peer", "target", ""], ...cells];
   const widths = all[0].map((_, c) => Math.max(...all.map((row) => row[c].length)));
-  return all.map((row) => row.map((cell, c) => cell.padEnd(widths[c])).join("  ").trimEnd()).join("\n");
+  return all
+    .map((row) =>
+      row
+        .map((cell, c) => cell.padEnd(widths[c]))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }

@@ -1,12 +1,14 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { measureAccuracy } from "../../ts/eval/accuracy.ts";
-import { sampleAnswers, stepEnds } from "../../ts/eval/answers.ts";
-import type { Rollout } from "../../ts/model.ts";
+import { sampleAnswers } from "../../ts/eval/answers.ts";
+import { stepAccuracy, stepEnds } from "../../ts/eval/steps.ts";
 import { implicitRewards } from "../../ts/kernels.ts";
+import type { Rollout } from "../../ts/model.ts";
 import { scoreRows } from "../../ts/rollout/score.ts";
 import { expectClose } from "../support/compare.ts";
 import { digits, gradedBy, tinyModel, tinyTask } from "../support/tasks.ts";
 
+setDefaultTimeout(60_000);
 const task = tinyTask();
 const encode = (text: string) => task.tokenizer.encode(text);
 
@@ -18,7 +20,9 @@ const answering = (tokens: Int32Array, finishReason: Rollout["finishReason"] = "
 
 describe("measureAccuracy", () => {
   test("averages scores, by level too, and counts what went wrong", async () => {
-    const verifier = gradedBy(({ prompt }) => (prompt === "30" ? { score: 0, outcome: "error", extracted: undefined, reason: "a test" } : Number(prompt < "20")));
+    const verifier = gradedBy(({ prompt }) =>
+      prompt === "30" ? { score: 0, outcome: "error", extracted: undefined, reason: "a test" } : Number(prompt < "20"),
+    );
     const problems = [0, 1, 2, 3].map(digits); // prompts 00 10 20 30, levels 1 2 3 1
     const result = await measureAccuracy(answering(encode("1"), "length"), { ...task, verifier }, problems, { maxNewTokens: 4 });
     expect(result).toEqual({
@@ -62,6 +66,17 @@ describe("stepEnds", () => {
   });
 });
 
+describe("stepAccuracy", () => {
+  test("pairs of a right and a wrong step within one answer, ties half, unjudged steps and uniform answers left out", () => {
+    const uniform = { rewards: [3, 1], correct: [true, true] };
+    expect(stepAccuracy([uniform])).toBeUndefined();
+    expect(stepAccuracy([uniform, { rewards: [2, 1, 9], correct: [true, false, undefined] }])).toBe(1);
+    expect(stepAccuracy([{ rewards: [1, 0, 2], correct: [true, true, false] }])).toBe(0);
+    const mixed = { rewards: [1, 1, 0], correct: [true, false, false] };
+    expect(stepAccuracy([mixed, { rewards: [0, 1], correct: [true, false] }])).toBe(0.375);
+  });
+});
+
 describe("sampleAnswers", () => {
   const models = Promise.all([tinyModel(1), tinyModel(2)]);
   afterAll(async () => {
@@ -78,9 +93,22 @@ describe("sampleAnswers", () => {
     const { rewards, scores } = implicitRewards(...scored, Int32Array.of(0, response.length), { beta: 0.5 });
     const sum = (from: number, to: number) => rewards.subarray(from, to).reduce((total, r) => total + r, 0);
     expect(answer.steps.map((step) => step.text)).toEqual(["1+2=3", "4", ""]);
-    expectClose(answer.steps.map((step) => step.reward ?? Number.NaN), [sum(0, 6), sum(6, 8), sum(8, 9)], 1e-5);
+    expectClose(
+      answer.steps.map((step) => step.reward ?? Number.NaN),
+      [sum(0, 6), sum(6, 8), sum(8, 9)],
+      1e-5,
+    );
     expect(answer.processScore).toBeCloseTo(scores[0], 5);
     expect(Math.abs(scores[0])).toBeGreaterThan(0.01);
+  });
+
+  test("a task that judges steps has its say beside the rewards", async () => {
+    const checkSteps = () => [
+      { line: "1+2=3\n", correct: true, reason: "" },
+      { line: "4\n", correct: false, reason: "" },
+    ];
+    const [answer] = await sampleAnswers(answering(response), undefined, { ...task, checkSteps }, [digits(7)], options);
+    expect(answer.steps).toEqual([{ text: "1+2=3", correct: true }, { text: "4", correct: false }, { text: "" }]);
   });
 
   test("without a PRM steps carry no rewards", async () => {

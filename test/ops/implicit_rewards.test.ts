@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { implicitRewards, implicitRewardsAsync, stepRewards, stepRewardsAsync } from "../../ts/kernels.ts";
 import { native } from "../../ts/native/addon.ts";
-import { implicitRewardsReference, stepRewardsReference } from "../reference/rewards.ts";
 import { atOddOffset, expectClose, offsetsFrom, Random, sameBits } from "../reference/random.ts";
+import { implicitRewardsReference, stepRewardsReference } from "../reference/rewards.ts";
 
 const random = new Random(3);
 afterAll(() => native().setThreads(0));
@@ -45,14 +45,17 @@ describe("implicitRewards", () => {
     const n = offsets[200];
     const [prm, ref] = [random.logprobs(n), random.logprobs(n)];
     const first = implicitRewards(prm, ref, offsets, { beta: 0.1 });
-    const row = implicitRewards(prm.subarray(offsets[77], offsets[78]), ref.subarray(offsets[77], offsets[78]), Int32Array.of(0, offsets[78] - offsets[77]), { beta: 0.1 });
+    const row = implicitRewards(prm.subarray(offsets[77], offsets[78]), ref.subarray(offsets[77], offsets[78]), Int32Array.of(0, offsets[78] - offsets[77]), {
+      beta: 0.1,
+    });
     expect(sameBits(row.q, first.q.subarray(offsets[77], offsets[78])) && row.scores[0] === first.scores[77]).toBe(true);
     native().setThreads(1);
     const out = { q: atOddOffset(new Float32Array(n), true) };
     const again = implicitRewards(atOddOffset(prm, true), atOddOffset(ref), atOddOffset(offsets), { beta: 0.1, out });
     native().setThreads(0);
     const later = await implicitRewardsAsync(prm, ref, offsets, { beta: 0.1 });
-    for (const other of [again, later]) expect(sameBits(other.q, first.q) && sameBits(other.rewards, first.rewards) && sameBits(other.scores, first.scores)).toBe(true);
+    for (const other of [again, later])
+      expect(sameBits(other.q, first.q) && sameBits(other.rewards, first.rewards) && sameBits(other.scores, first.scores)).toBe(true);
     expect(again.q).toBe(out.q);
   });
 });

@@ -8,7 +8,11 @@ const random = new Random(2);
 afterAll(() => native().setThreads(0));
 
 function makeCase(n: number, hiddenSize: number, vocabSize: number) {
-  return { hidden: random.normals(n * hiddenSize), weight: random.normals(vocabSize * hiddenSize, 1 / Math.sqrt(hiddenSize)), targets: random.tokens(n, vocabSize) };
+  return {
+    hidden: random.normals(n * hiddenSize),
+    weight: random.normals(vocabSize * hiddenSize, 1 / Math.sqrt(hiddenSize)),
+    targets: random.tokens(n, vocabSize),
+  };
 }
 
 describe("linearLogprobs", () => {
@@ -92,7 +96,11 @@ describe("linearLogprobs", () => {
     expect(sameBits(second.dWeight, first.dWeight) && sameBits(second.dHidden, first.dHidden)).toBe(true);
     const out = { dWeight: new Float32Array(weight.length).fill(1) };
     linearLogprobsBackward(hidden, weight, targets, dLogprobs, { ...options, accumulate: true, out });
-    expectClose(out.dWeight, first.dWeight.map((x) => x + 1), 1e-6);
+    expectClose(
+      out.dWeight,
+      first.dWeight.map((x) => x + 1),
+      1e-6,
+    );
     linearLogprobsBackward(hidden, weight, targets, dLogprobs, { ...options, out });
     expectClose(out.dWeight, first.dWeight, 1e-6);
   });
@@ -142,14 +150,18 @@ describe("linearLogprobs", () => {
     expect(dHidden.subarray(0, hiddenSize).some((x) => x !== 0)).toBe(true);
   });
 
-  test("an abort stops it between chunks, within 100 ms", async () => {
-    const [n, hiddenSize, vocabSize] = [4096, 256, 20000];
+  test("an abort stops it between chunks: a second's work or more ends in less than half of one", async () => {
+    const [n, hiddenSize, vocabSize] = [4096, 896, 60000];
     const controller = new AbortController();
-    const pending = linearLogprobsAsync(new Float32Array(n * hiddenSize), new Float32Array(vocabSize * hiddenSize), new Int32Array(n), { vocabSize, hiddenSize, signal: controller.signal });
+    const pending = linearLogprobsAsync(new Float32Array(n * hiddenSize), new Float32Array(vocabSize * hiddenSize), new Int32Array(n), {
+      vocabSize,
+      hiddenSize,
+      signal: controller.signal,
+    });
     await new Promise((resolve) => setTimeout(resolve, 5));
     const start = performance.now();
     controller.abort();
     await expect(pending).rejects.toThrow();
-    expect(performance.now() - start).toBeLessThan(100);
+    expect(performance.now() - start).toBeLessThan(500);
   });
 });

@@ -30,17 +30,35 @@ function expectAgreement(c: PpoClipLossOptions, tolerance = 1e-5): void {
 
 function expectGradient(c: PpoClipLossOptions): void {
   const logprobs = Float64Array.from(c.logprobs);
-  const got = ppoClipLoss({ ...c, logprobs, oldLogprobs: Float64Array.from(c.oldLogprobs), ...(c.refLogprobs ? { refLogprobs: Float64Array.from(c.refLogprobs) } : {}) });
-  expectClose(got.dLogprobs, finiteDifferences(() => ppoReference({ ...(c as object), logprobs } as never).loss, logprobs, 1e-6), 1e-5);
+  const got = ppoClipLoss({
+    ...c,
+    logprobs,
+    oldLogprobs: Float64Array.from(c.oldLogprobs),
+    ...(c.refLogprobs ? { refLogprobs: Float64Array.from(c.refLogprobs) } : {}),
+  });
+  expectClose(
+    got.dLogprobs,
+    finiteDifferences(() => ppoReference({ ...(c as object), logprobs } as never).loss, logprobs, 1e-6),
+    1e-5,
+  );
   if (c.entropy) {
     const entropy = Float64Array.from(c.entropy);
-    expectClose(got.dEntropy as Float32Array, finiteDifferences(() => ppoReference({ ...(c as object), entropy } as never).loss, entropy, 1e-4), 1e-5);
+    expectClose(
+      got.dEntropy as Float32Array,
+      finiteDifferences(() => ppoReference({ ...(c as object), entropy } as never).loss, entropy, 1e-4),
+      1e-5,
+    );
   }
 }
 
 describe("ppoClipLoss", () => {
   for (const aggregate of AGGREGATES) {
-    for (const extra of [{}, { clipLow: 0.1, clipHigh: 0.3, dualClip: 1.5 }, { entropyCoef: 0.01, klCoef: 0.1 }, { klCoef: -0.5, dualClip: 1, normalizer: 37 }]) {
+    for (const extra of [
+      {},
+      { clipLow: 0.1, clipHigh: 0.3, dualClip: 1.5 },
+      { entropyCoef: 0.01, klCoef: 0.1 },
+      { klCoef: -0.5, dualClip: 1, normalizer: 37 },
+    ]) {
       test(`agrees with float64 and finite differences: ${aggregate} ${JSON.stringify(extra)}`, () => {
         const c = { ...makeCase(), aggregate, ...extra };
         expectAgreement(c);
@@ -56,13 +74,24 @@ describe("ppoClipLoss", () => {
   test("on the policy that sampled: ratio 1, gradient -A/N, nothing clipped", () => {
     const { oldLogprobs, advantages, offsets } = makeCase();
     const got = ppoClipLoss({ logprobs: oldLogprobs, oldLogprobs, advantages, offsets });
-    expectClose(got.dLogprobs, advantages.map((a) => -a / advantages.length), 1e-6);
+    expectClose(
+      got.dLogprobs,
+      advantages.map((a) => -a / advantages.length),
+      1e-6,
+    );
     expect([got.clipFraction, got.approxKl, got.ratioMax]).toEqual([0, 0, 1]);
   });
 
   test("a small KL is exact: k3 of 1e-4 and 1e-2", () => {
     for (const d of [1e-4, 1e-2, -0.3, 0.49, 0.51, 3, -7]) {
-      const got = ppoClipLoss({ logprobs: Float64Array.of(-1), oldLogprobs: Float64Array.of(-1), refLogprobs: Float64Array.of(-1 + d), advantages: Float32Array.of(0), offsets: Int32Array.of(0, 1), klCoef: 1 });
+      const got = ppoClipLoss({
+        logprobs: Float64Array.of(-1),
+        oldLogprobs: Float64Array.of(-1),
+        refLogprobs: Float64Array.of(-1 + d),
+        advantages: Float32Array.of(0),
+        offsets: Int32Array.of(0, 1),
+        klCoef: 1,
+      });
       expect(Math.abs(got.loss / (Math.expm1(d) - d) - 1)).toBeLessThan(1e-5);
       expect(Math.abs(got.dLogprobs[0] / -Math.expm1(d) - 1)).toBeLessThan(1e-5);
     }
@@ -116,7 +145,14 @@ describe("ppoClipLoss", () => {
       ]) {
         const [a, b] = [c.offsets[first], c.offsets[end]];
         const cut = (x: Float32Array) => x.subarray(a, b);
-        const part = ppoClipLoss({ logprobs: cut(c.logprobs), oldLogprobs: cut(c.oldLogprobs), advantages: cut(c.advantages), offsets: c.offsets.slice(first, end + 1).map((o) => o - a), aggregate, normalizer });
+        const part = ppoClipLoss({
+          logprobs: cut(c.logprobs),
+          oldLogprobs: cut(c.oldLogprobs),
+          advantages: cut(c.advantages),
+          offsets: c.offsets.slice(first, end + 1).map((o) => o - a),
+          aggregate,
+          normalizer,
+        });
         loss += part.loss;
         expectClose(part.dLogprobs, whole.dLogprobs.subarray(a, b), 1e-6);
       }
@@ -128,12 +164,23 @@ describe("ppoClipLoss", () => {
     const c = { ...makeCase([9000, 500, 0, 12000]), klCoef: 0.1, entropyCoef: 0.1 };
     const first = ppoClipLoss(c);
     native().setThreads(1);
-    const again = ppoClipLoss({ ...c, logprobs: atOddOffset(c.logprobs, true), oldLogprobs: atOddOffset(c.oldLogprobs), out: { dLogprobs: atOddOffset(new Float32Array(c.logprobs.length), true) } });
+    const again = ppoClipLoss({
+      ...c,
+      logprobs: atOddOffset(c.logprobs, true),
+      oldLogprobs: atOddOffset(c.oldLogprobs),
+      out: { dLogprobs: atOddOffset(new Float32Array(c.logprobs.length), true) },
+    });
     native().setThreads(0);
     const later = await ppoClipLossAsync(c);
     for (const other of [again, later]) {
       expect(sameBits(other.dLogprobs, first.dLogprobs) && sameBits(other.dEntropy as Float32Array, first.dEntropy as Float32Array)).toBe(true);
-      expect([other.loss, other.clipFraction, other.approxKl, other.ratioMax, other.kl]).toEqual([first.loss, first.clipFraction, first.approxKl, first.ratioMax, first.kl]);
+      expect([other.loss, other.clipFraction, other.approxKl, other.ratioMax, other.kl]).toEqual([
+        first.loss,
+        first.clipFraction,
+        first.approxKl,
+        first.ratioMax,
+        first.kl,
+      ]);
     }
   });
 

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { primeAdvantages, primeAdvantagesAsync } from "../../ts/kernels.ts";
 import { native } from "../../ts/native/addon.ts";
-import { primeAdvantagesReference } from "../reference/rewards.ts";
 import { atOddOffset, expectClose, offsetsFrom, Random, sameBits } from "../reference/random.ts";
+import { primeAdvantagesReference } from "../reference/rewards.ts";
 
 const random = new Random(4);
 afterAll(() => native().setThreads(0));
@@ -36,7 +36,10 @@ describe("primeAdvantages", () => {
   }
 
   test("a realistic batch: 64 prompts x 4 rollouts", () => {
-    const c = makeCase(Array.from({ length: 256 }, () => random.integer(1, 700)), 4);
+    const c = makeCase(
+      Array.from({ length: 256 }, () => random.integer(1, 700)),
+      4,
+    );
     expectClose(primeAdvantages(c).advantages, primeAdvantagesReference(c).advantages, 1e-5);
   });
 
@@ -49,7 +52,11 @@ describe("primeAdvantages", () => {
 
   test("one source alone; coefficient 0 leaves a source out even when it holds NaN", () => {
     const { processRewards, outcomeRewards, ...rest } = makeCase(LENGTHS, 4);
-    for (const c of [{ ...rest, processRewards }, { ...rest, outcomeRewards }]) expectClose(primeAdvantages(c).advantages, primeAdvantagesReference(c).advantages, 1e-5);
+    for (const c of [
+      { ...rest, processRewards },
+      { ...rest, outcomeRewards },
+    ])
+      expectClose(primeAdvantages(c).advantages, primeAdvantagesReference(c).advantages, 1e-5);
     const without = primeAdvantages({ ...rest, outcomeRewards });
     const broken = primeAdvantages({ ...rest, outcomeRewards, processRewards: processRewards.map(() => NaN), processCoef: 0 });
     expect(sameBits(broken.advantages, without.advantages)).toBe(true);
@@ -72,7 +79,11 @@ describe("primeAdvantages", () => {
 
   test("the last token (EOS) carries its process reward", () => {
     const { returns } = primeAdvantages({ processRewards: Float32Array.of(0, 0, 7, 0, 0, 0), offsets: Int32Array.of(0, 3, 6), groupSize: 2, whiten: false });
-    expectClose(returns, [7, 7, 7, -7, -14 / 3, -7 / 3].map((x, t) => (t < 3 ? x : (-7 / 3) * (6 - t))), 1e-6);
+    expectClose(
+      returns,
+      [7, 7, 7, -7, -14 / 3, -7 / 3].map((x, t) => (t < 3 ? x : (-7 / 3) * (6 - t))),
+      1e-6,
+    );
   });
 
   test("whitened advantages have mean 0 and unbiased variance 1; one token, and no tokens", () => {
@@ -97,10 +108,12 @@ describe("primeAdvantages", () => {
     const order = [4, 5, 3, 2, 0, 1]; // groups swapped, rows permuted within
     const offsets = offsetsFrom(order.map((row) => lengths[row]));
     const processRewards = new Float32Array(c.processRewards.length);
-    order.forEach((row, k) => processRewards.set(c.processRewards.subarray(c.offsets[row], c.offsets[row + 1]), offsets[k]));
+    for (const [k, row] of order.entries()) processRewards.set(c.processRewards.subarray(c.offsets[row], c.offsets[row + 1]), offsets[k]);
     const moved = primeAdvantages({ ...c, offsets, processRewards, outcomeRewards: Float32Array.from(order, (row) => c.outcomeRewards[row]) });
     const base = primeAdvantages(c);
-    order.forEach((row, k) => expectClose(moved.advantages.subarray(offsets[k], offsets[k + 1]), base.advantages.subarray(c.offsets[row], c.offsets[row + 1]), 1e-6));
+    for (const [k, row] of order.entries()) {
+      expectClose(moved.advantages.subarray(offsets[k], offsets[k + 1]), base.advantages.subarray(c.offsets[row], c.offsets[row + 1]), 1e-6);
+    }
   });
 
   test("splitting a batch by prompts changes no unwhitened return", () => {
@@ -108,15 +121,29 @@ describe("primeAdvantages", () => {
     const whole = primeAdvantages(c).returns;
     const at = c.offsets[4];
     const { groupOffsets: _, ...rest } = c;
-    const tail = primeAdvantages({ ...rest, groupSize: 4, offsets: c.offsets.slice(4).map((o) => o - at), processRewards: c.processRewards.subarray(at), outcomeRewards: c.outcomeRewards.subarray(4) });
+    const tail = primeAdvantages({
+      ...rest,
+      groupSize: 4,
+      offsets: c.offsets.slice(4).map((o) => o - at),
+      processRewards: c.processRewards.subarray(at),
+      outcomeRewards: c.outcomeRewards.subarray(4),
+    });
     expect(sameBits(tail.returns, whole.subarray(at))).toBe(true);
   });
 
   test("the same bits with another number of threads, from shared and oddly placed memory, and later", async () => {
-    const c = makeCase(Array.from({ length: 400 }, () => random.integer(0, 200)), 4);
+    const c = makeCase(
+      Array.from({ length: 400 }, () => random.integer(0, 200)),
+      4,
+    );
     const first = primeAdvantages(c);
     native().setThreads(1);
-    const again = primeAdvantages({ ...c, processRewards: atOddOffset(c.processRewards, true), offsets: atOddOffset(c.offsets), out: { advantages: atOddOffset(new Float32Array(c.processRewards.length), true) } });
+    const again = primeAdvantages({
+      ...c,
+      processRewards: atOddOffset(c.processRewards, true),
+      offsets: atOddOffset(c.offsets),
+      out: { advantages: atOddOffset(new Float32Array(c.processRewards.length), true) },
+    });
     native().setThreads(0);
     const later = await primeAdvantagesAsync(c);
     for (const other of [again, later]) expect(sameBits(other.advantages, first.advantages) && sameBits(other.returns, first.returns)).toBe(true);

@@ -11,7 +11,13 @@ const LENGTHS = [5, 1, 0, 17, 8, 16, 40, 9];
 function makeCase(lengths = LENGTHS) {
   const offsets = offsetsFrom(lengths);
   const refLogprobs = Float64Array.from(random.logprobs(offsets[lengths.length]));
-  return { prmLogprobs: refLogprobs.map((x) => x + random.normal()), refLogprobs, offsets, labels: Float32Array.from(lengths, (_, i) => [1, 0, 0, 1, 0.3, 1, 0.6, 0][i % 8]), beta: 0.2 };
+  return {
+    prmLogprobs: refLogprobs.map((x) => x + random.normal()),
+    refLogprobs,
+    offsets,
+    labels: Float32Array.from(lengths, (_, i) => [1, 0, 0, 1, 0.3, 1, 0.6, 0][i % 8]),
+    beta: 0.2,
+  };
 }
 
 describe("prmCrossEntropyLoss", () => {
@@ -33,7 +39,13 @@ describe("prmCrossEntropyLoss", () => {
   });
 
   test("log-ratios of 1e3: the loss is exact, not clamped, and still has its gradient; infinities never give NaN", () => {
-    const c = { prmLogprobs: Float32Array.of(-1e3, 0), refLogprobs: Float32Array.of(0, -1e3), offsets: Int32Array.of(0, 1, 2), labels: Float32Array.of(1, 1), beta: 1 };
+    const c = {
+      prmLogprobs: Float32Array.of(-1e3, 0),
+      refLogprobs: Float32Array.of(0, -1e3),
+      offsets: Int32Array.of(0, 1, 2),
+      labels: Float32Array.of(1, 1),
+      beta: 1,
+    };
     const got = prmCrossEntropyLoss(c);
     expect(got.loss).toBe(500);
     expectClose(got.dLogprobs, [-0.5, 0], 1e-6);
@@ -61,7 +73,14 @@ describe("prmCrossEntropyLoss", () => {
       [50, 120],
     ]) {
       const [a, b] = [c.offsets[from], c.offsets[end]];
-      const part = { ...c, prmLogprobs: c.prmLogprobs.subarray(a, b), refLogprobs: c.refLogprobs.subarray(a, b), offsets: c.offsets.slice(from, end + 1).map((o) => o - a), labels: c.labels.subarray(from, end), normalizer: 120 };
+      const part = {
+        ...c,
+        prmLogprobs: c.prmLogprobs.subarray(a, b),
+        refLogprobs: c.refLogprobs.subarray(a, b),
+        offsets: c.offsets.slice(from, end + 1).map((o) => o - a),
+        labels: c.labels.subarray(from, end),
+        normalizer: 120,
+      };
       loss += prmCrossEntropyLoss(part).loss;
     }
     expectClose([loss], [first.loss], 1e-9);
@@ -95,7 +114,11 @@ describe("prmDpoLoss", () => {
       const objective = () => dpoReference(c.prmLogprobs, c.refLogprobs, c.offsets, c.labels, groupOffsets, c.beta, detached);
       expectClose(got.dLogprobs, finiteDifferences(objective, c.prmLogprobs), 1e-5);
       const groupScores = Float32Array.from(random.normals(LENGTHS.length));
-      expectClose([prmDpoLoss({ ...c, groupScores }).loss], [dpoReference(c.prmLogprobs, c.refLogprobs, c.offsets, c.labels, groupOffsets, c.beta, groupScores)], 1e-6);
+      expectClose(
+        [prmDpoLoss({ ...c, groupScores }).loss],
+        [dpoReference(c.prmLogprobs, c.refLogprobs, c.offsets, c.labels, groupOffsets, c.beta, groupScores)],
+        1e-6,
+      );
     });
   }
 
@@ -105,7 +128,14 @@ describe("prmDpoLoss", () => {
   });
 
   test("infinite scores never give NaN; no rows", () => {
-    const c = { prmLogprobs: Float32Array.of(-Infinity, -Infinity), refLogprobs: Float32Array.of(-1, -1), offsets: Int32Array.of(0, 1, 2), labels: Float32Array.of(1, 0), groupSize: 2, beta: 1 };
+    const c = {
+      prmLogprobs: Float32Array.of(-Infinity, -Infinity),
+      refLogprobs: Float32Array.of(-1, -1),
+      offsets: Int32Array.of(0, 1, 2),
+      labels: Float32Array.of(1, 0),
+      groupSize: 2,
+      beta: 1,
+    };
     const got = prmDpoLoss(c);
     expect(got.loss).toBeCloseTo(Math.log(2), 6);
     expect(got.dLogprobs.some(Number.isNaN)).toBe(false);
@@ -117,7 +147,12 @@ describe("prmDpoLoss", () => {
     const c = { ...makeCase([4, 4, 4, 4]), labels: Float32Array.of(1, 0, 0.5, 0), groupSize: 4 };
     const order = [2, 0, 3, 1];
     const gather = (x: Float64Array) => Float64Array.from(order.flatMap((row) => [...x.subarray(4 * row, 4 * row + 4)]));
-    const moved = prmDpoLoss({ ...c, prmLogprobs: gather(c.prmLogprobs), refLogprobs: gather(c.refLogprobs), labels: Float32Array.from(order, (row) => c.labels[row]) });
+    const moved = prmDpoLoss({
+      ...c,
+      prmLogprobs: gather(c.prmLogprobs),
+      refLogprobs: gather(c.refLogprobs),
+      labels: Float32Array.from(order, (row) => c.labels[row]),
+    });
     const first = prmDpoLoss(c);
     expectClose([moved.loss], [first.loss], 1e-9);
     const later = await prmDpoLossAsync(c);

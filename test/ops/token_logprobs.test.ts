@@ -106,8 +106,24 @@ describe("tokenLogprobs", () => {
     const logits = random.normals(n * vocabSize, 2);
     const targets = random.tokens(n, vocabSize);
     const base = tokenLogprobs(logits, targets, { vocabSize });
-    expectClose(tokenLogprobs(logits.map((z) => z + 8), targets, { vocabSize }).logprobs, base.logprobs, 1e-6);
-    expectClose(tokenLogprobs(logits.map((z) => z * 4), targets, { vocabSize, temperature: 4 }).entropy, base.entropy, 1e-6);
+    expectClose(
+      tokenLogprobs(
+        logits.map((z) => z + 8),
+        targets,
+        { vocabSize },
+      ).logprobs,
+      base.logprobs,
+      1e-6,
+    );
+    expectClose(
+      tokenLogprobs(
+        logits.map((z) => z * 4),
+        targets,
+        { vocabSize, temperature: 4 },
+      ).entropy,
+      base.entropy,
+      1e-6,
+    );
   });
 });
 
@@ -143,7 +159,11 @@ describe("tokenLogprobsBackward", () => {
 
   test("zero incoming gradient gives zeros, whatever the logits; -Inf logits get none; padding gets zeros", () => {
     const logits = Float32Array.of(NaN, 1, 9, 0, -Infinity, 9);
-    const { dLogits } = tokenLogprobsBackward(logits, Int32Array.of(0, 0), Float32Array.of(0, 1), { vocabSize: 2, rowStride: 3, dEntropy: Float32Array.of(0, 1) });
+    const { dLogits } = tokenLogprobsBackward(logits, Int32Array.of(0, 0), Float32Array.of(0, 1), {
+      vocabSize: 2,
+      rowStride: 3,
+      dEntropy: Float32Array.of(0, 1),
+    });
     expect(Array.from(dLogits, (x) => x + 0)).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
@@ -178,7 +198,7 @@ describe("aborting", () => {
     const logits = new Float32Array(4096 * 20000);
     const controller = new AbortController();
     const pending = tokenLogprobsAsync(logits, new Int32Array(4096), { vocabSize: 20000, signal: controller.signal });
-    setTimeout(() => controller.abort(reason), 1);
+    controller.abort(reason); // three pieces of work lie ahead
     await expect(pending).rejects.toBe(reason);
   });
 

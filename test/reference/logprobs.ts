@@ -33,7 +33,14 @@ export function tokenLogprobsReference(logits: ArrayLike<number>, targets: Array
 }
 
 /** d/dz_j of logprob is (1[j = target] - p_j)/T, of entropy -p_j (log p_j + H)/T. */
-export function tokenLogprobsBackwardReference(logits: ArrayLike<number>, targets: ArrayLike<number>, dLogprobs: ArrayLike<number>, dEntropy: ArrayLike<number> | undefined, vocabSize: number, temperature = 1): Float64Array {
+export function tokenLogprobsBackwardReference(
+  logits: ArrayLike<number>,
+  targets: ArrayLike<number>,
+  dLogprobs: ArrayLike<number>,
+  dEntropy: ArrayLike<number> | undefined,
+  vocabSize: number,
+  temperature = 1,
+): Float64Array {
   const gradient = new Float64Array(targets.length * vocabSize);
   for (let i = 0; i < targets.length; i++) {
     const { probabilities, entropy } = logprobRow(Array.prototype.slice.call(logits, i * vocabSize, (i + 1) * vocabSize), targets[i], temperature);

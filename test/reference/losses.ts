@@ -80,7 +80,15 @@ export function crossEntropyReference(prm: Numbers, ref: Numbers, offsets: Numbe
 }
 
 /** Opponents are constants: pass `groupScores` to differentiate, as the gradient runs through a row's own score only. */
-export function dpoReference(prm: Numbers, ref: Numbers, offsets: Numbers, labels: Numbers, groupOffsets: Numbers, beta: number, groupScores?: Numbers): number {
+export function dpoReference(
+  prm: Numbers,
+  ref: Numbers,
+  offsets: Numbers,
+  labels: Numbers,
+  groupOffsets: Numbers,
+  beta: number,
+  groupScores?: Numbers,
+): number {
   const scores = rowScores(prm, ref, offsets, beta);
   const opponents = groupScores ?? scores;
   let loss = 0;

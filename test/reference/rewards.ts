@@ -112,7 +112,9 @@ function discountedReturns(x: Float64Array, offsets: Numbers, gamma: number): Fl
 export function primeAdvantagesReference(c: AdvantageCase) {
   const tokens = c.offsets[c.offsets.length - 1];
   const returns = new Float64Array(tokens);
-  const add = (coef: number, values: Float64Array) => values.forEach((value, t) => (returns[t] += coef * value));
+  const add = (coef: number, values: Float64Array) => {
+    for (let t = 0; t < tokens; t++) returns[t] += coef * values[t];
+  };
   if (c.processRewards) {
     const raw = Float64Array.from(c.processRewards);
     const x = c.normalizeProcess === "batch" ? normalized(raw, c.offsets) : raw;

@@ -11,7 +11,16 @@ function drawing(accuracy: (position: number) => number, decided: (position: num
   const drawn: number[][] = [];
   const draw: DrawGroups = async (problems) => {
     drawn.push(problems.map(({ position }) => position));
-    return problems.map(({ position, problem }): Group => ({ position, problem, prompt: Int32Array.of(1), samples: [], accuracy: accuracy(position), decided: decided(position) }));
+    return problems.map(
+      ({ position, problem }): Group => ({
+        position,
+        problem,
+        prompt: Int32Array.of(1),
+        samples: [],
+        accuracy: accuracy(position),
+        decided: decided(position),
+      }),
+    );
   };
   return { drawn, draw };
 }
@@ -39,11 +48,7 @@ describe("collectGroups", () => {
     const { drawn, draw } = drawing((position) => (position % 2 === 0 ? 0.5 : 1));
     const first = await collectGroups({ at: digits }, { ...START, keepRate: 1 }, draw, WANTED);
     expect(positions(first.kept)).toEqual([0, 2, 4, 6]);
-    expect(drawn).toEqual([
-      [0, 1, 2, 3],
-      [4, 5],
-      [6],
-    ]);
+    expect(drawn).toEqual([[0, 1, 2, 3], [4, 5], [6]]);
     const eager = drawing((position) => (position % 2 === 0 ? 0.5 : 1));
     const second = await collectGroups({ at: digits }, { ...START, keepRate: 0.25 }, eager.draw, WANTED);
     expect(positions(second.kept)).toEqual([0, 2, 4, 6]);

@@ -55,7 +55,10 @@ describe("sampleGroups", () => {
 
   test("an empty prompt is an error that names the problem", async () => {
     const empty = [{ position: 0, problem: { ...digits(0), prompt: "" } }];
-    await expect(sampleGroups(scripted(), tinyTask(), empty, OPTIONS)).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("digits-0") });
+    await expect(sampleGroups(scripted(), tinyTask(), empty, OPTIONS)).rejects.toMatchObject({
+      code: "ERR_DATA",
+      message: expect.stringContaining("digits-0"),
+    });
   });
 });
 

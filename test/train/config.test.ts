@@ -52,6 +52,8 @@ describe("describeOptions", () => {
   }
 
   test("algorithms are offered by name", () => {
-    expect(describeOptions(primeConfigSchema).find((option) => option.name === "algo")?.choices).toEqual(expect.arrayContaining(["prime", "rloo", "reinforce", "grpo"]));
+    expect(describeOptions(primeConfigSchema).find((option) => option.name === "algo")?.choices).toEqual(
+      expect.arrayContaining(["prime", "rloo", "reinforce", "grpo"]),
+    );
   });
 });

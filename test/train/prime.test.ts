@@ -81,7 +81,21 @@ describe("learning", () => {
   const task = tinyTask(gradedBy(({ response }) => Number(/^[02468]/.test(response))));
   for (const algo of ["rloo", "prime", "grpo"] as const) {
     test(`${algo} raises the share of right answers`, async () => {
-      const { steps, result } = await train({ algo, steps: 40, promptsPerStep: 8, samplesPerPrompt: 8, filterLow: 0.01, filterHigh: 0.99, normalizeProcess: "std", processCoef: 0.2, maxTokensPerBatch: 2000, evalEvery: 0 }, task);
+      const { steps, result } = await train(
+        {
+          algo,
+          steps: 40,
+          promptsPerStep: 8,
+          samplesPerPrompt: 8,
+          filterLow: 0.01,
+          filterHigh: 0.99,
+          normalizeProcess: "std",
+          processCoef: 0.2,
+          maxTokensPerBatch: 2000,
+          evalEvery: 0,
+        },
+        task,
+      );
       expect(steps[0]["rollout/accuracy"]).toBeLessThan(0.3);
       expect(steps[39]["rollout/accuracy"]).toBeGreaterThan(0.8);
       if (algo === "prime") expect(result.pairAccuracy).toBeGreaterThan(0.6);
@@ -156,6 +170,62 @@ describe("options", () => {
       return weights.reduce((sum, x, i) => sum + (x - start[i]) ** 2, 0);
     };
     expect(await drift(100)).toBeLessThan(await drift(0));
+  });
+});
+
+describe("draws", () => {
+  test("prompts advance: none is drawn again unless it passed the filter and found no place", async () => {
+    const drawn: number[] = [];
+    const source = (index: number) => {
+      drawn.push(index);
+      return digits(index);
+    };
+    const { steps } = await train({ algo: "rloo" }, tinyTask(undefined, source));
+    const surplus = steps.slice(0, -1).reduce((sum, metrics) => sum + (metrics["rollout/surplus"] as number), 0);
+    expect(drawn.length - new Set(drawn).size).toBe(surplus);
+    expect(Math.max(...drawn)).toBe(new Set(drawn).size - 1);
+  });
+
+  test("the same prompt and policy give other answers in another step and draw", async () => {
+    const batches: string[] = [];
+    const verifier = {
+      name: "recording",
+      verify: async (items: readonly { response: string }[]) => {
+        batches.push(items.map((item) => item.response).join("|"));
+        return items.map(() => ({ score: 0, outcome: "wrong" as const, extracted: undefined, reason: "never right" }));
+      },
+    };
+    const source = () => digits(0);
+    await train({ algo: "rloo", steps: 2, maxDraws: 2, evalProblems: 1, sampleAnswers: 0 }, { ...tinyTask(verifier, source), heldOut: [] });
+    const drawn = batches.filter((batch) => batch.length > 0);
+    expect(drawn).toHaveLength(4);
+    const first = drawn.map((batch) => batch.split("|").slice(0, 16).join("|"));
+    expect(new Set(first).size).toBe(4);
+  });
+
+  test("a stop cuts generation short: its answers are not even verified", async () => {
+    let verified = 0;
+    const verifier = gradedBy(() => {
+      verified++;
+      return 1;
+    });
+    const stop = stopAt(1, (event: TrainEvent) => event.type === "phase" && event.phase === "rollout");
+    const result = await runPrime({ config: CONFIG, task: { ...tinyTask(verifier), heldOut: [] }, policy: await makeModel(), ...stop });
+    expect(result).toMatchObject({ stopped: true, step: 0 });
+    expect(verified).toBe(0);
+  });
+
+  test("starts AdamW afresh, whatever the policy went through before", async () => {
+    const weights = [];
+    for (const wasTrained of [false, true]) {
+      const policy = await makeModel();
+      const start = await makeModel();
+      if (wasTrained) await runPrime({ config: CONFIG, task: tinyTask(), policy });
+      await policy.copyFrom(start);
+      await runPrime({ config: CONFIG, task: tinyTask(), policy });
+      weights.push(await weightsOf(policy));
+    }
+    expect(weights[0]).toEqual(weights[1]);
   });
 });
 
@@ -235,7 +305,8 @@ describe("reproducible and resumable", () => {
     expect(metrics.filter((row) => "eval/accuracy" in row).map((row) => row.step)).toEqual([0, 2, 4]);
     expect(readdirSync(join(run.dir, "rollouts")).sort()).toEqual(["step-000002.jsonl", "step-000004.jsonl"]);
     const last = join(run.dir, "checkpoints", "step-000004");
-    for (const file of ["policy/tokenizer.json", "prm/model.safetensors", "prm.optimizer.safetensors", "state.json"]) expect(existsSync(join(last, file))).toBe(true);
+    for (const file of ["policy/tokenizer.json", "prm/model.safetensors", "prm.optimizer.safetensors", "state.json"])
+      expect(existsSync(join(last, file))).toBe(true);
     const saved = await Model.load(join(last, "policy"));
     cleanups.push(() => saved.close());
     expect(await weightsOf(saved)).toEqual(weights);

@@ -14,7 +14,7 @@ export interface ArithmeticOptions extends Partial<ProblemRanges> {
   seed?: number; // default 0
   /** Chance that a demonstration slips, per step where a slip is possible. Default 0.1. */
   slipRate?: number;
-  /** Share of the digit pairs at which the wrong way is a habit, and the chance of a slip there. Defaults 0.4 and 0.8. */
+  /** Share of the possible slips that lie where the wrong way is a habit, and the chance of a slip there. Defaults 0.4 and 0.8. */
   habitShare?: number;
   habitRate?: number;
   heldOutSize?: number; // default 256

@@ -2,6 +2,7 @@
 import { Draws } from "./random.ts";
 
 export type Operation = "+" | "-" | "*";
+const DIGITS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
 /** `first op1 operand1 op2 operand2 …`, worked from left to right; a product only comes first, so that this is also the usual precedence. */
 export interface Expression {
@@ -58,42 +59,41 @@ export function drawExpression(draws: Draws, ranges: ProblemRanges): Expression 
 }
 
 /**
- * The slip a learner typically makes in a step, where one is possible: a forgotten carry (47+85=122), a forgotten borrow (52-37=25),
- * a product from the row above (7*8=48).
+ * The slip a learner typically makes in a step, where one is possible: a forgotten carry (47+85=122), the smaller digit taken from the larger
+ * (51-37=26), a product from the row above (7*8=48). Slips of different kinds seldom cancel, so a slip makes the answer wrong.
  */
 export function slipOf(a: number, operation: Operation, b: number): number | undefined {
   if (operation === "*") return a > 0 && b > 0 ? (a - 1) * b : undefined;
   if (a < 0) return undefined;
   if (operation === "+") return (a % 10) + (b % 10) >= 10 ? a + b - 10 : undefined;
-  return a >= b && a % 10 < b % 10 ? a - b + 10 : undefined;
+  return a >= b && a % 10 < b % 10 ? a - b + 2 * ((b % 10) - (a % 10)) : undefined;
 }
 
 /** How often the author of the demonstrations slips, where a slip is possible. */
 export interface SlipRates {
   slipRate: number; // by carelessness, anywhere
   habitRate: number; // where the wrong way has become a habit
-  /** The digit pairs (see slipPlace) with that habit. */
+  /** The places (see slipPlace) with that habit. */
   habits: ReadonlySet<string>;
 }
 
-/** What decides whether a slip is a habit: the operation and the two digits that are combined first. */
-export function slipPlace(a: number, operation: Operation, b: number): string {
-  return `${a % 10}${operation}${b % 10}`;
+/** What a habit hangs on, as with a pupil who keeps forgetting the carry when adding 8: the operation and the operand's last digit. */
+export function slipPlace(operation: Operation, operand: number): string {
+  return `${operation}${operand % 10}`;
 }
 
-/** A fixed share of all digit pairs at which a slip is possible, the same for one seed; chosen per operation so that each has its share. */
+/** Places with a habit, the same for one seed: per operation a random set of digits at which `share` of its possible slips happen. */
 export function drawHabits(seed: number, stream: number, share: number): Set<string> {
   const habits = new Set<string>();
-  for (const operation of ["+", "-", "*"] as const) {
-    const places: { place: string; order: number }[] = [];
-    for (let pair = 0; pair < 100; pair++) {
-      const a = Math.floor(pair / 10);
-      const b = pair % 10;
-      const possible = operation === "*" ? a > 1 && b > 1 : slipOf(a + 10, operation, b) !== undefined;
-      if (possible) places.push({ place: slipPlace(a, operation, b), order: new Draws(seed, stream, pair, operation.charCodeAt(0)).next() });
-    }
-    places.sort((x, y) => x.order - y.order);
-    for (const { place } of places.slice(0, Math.round(share * places.length))) habits.add(place);
+  for (const [index, operation] of (["+", "-", "*"] as const).entries()) {
+    // a digit d causes a carry or a borrow in d of 10 cases; a product can always go wrong, its factors start at 2
+    const weights = DIGITS.map((digit) => (operation !== "*" ? digit : digit >= 2 ? 1 : 0));
+    const total = weights.reduce((a, b) => a + b);
+    const subsets = Array.from({ length: 1 << DIGITS.length }, (_, bits) => DIGITS.filter((digit) => bits & (1 << digit) && weights[digit] > 0));
+    const distance = (digits: number[]) => Math.abs(digits.reduce((sum, digit) => sum + weights[digit], 0) / total - share);
+    const nearest = Math.min(...subsets.map(distance));
+    const chosen = new Draws(seed, stream, index).pick(subsets.filter((digits) => distance(digits) <= nearest + 1e-9));
+    for (const digit of chosen) habits.add(slipPlace(operation, digit));
   }
   return habits;
 }
@@ -104,7 +104,7 @@ export function demonstrate({ first, steps }: Expression, draws: Draws, rates: S
   let text = "";
   for (const { operation, operand } of steps) {
     const slip = slipOf(value, operation, operand);
-    const rate = rates.habits.has(slipPlace(value, operation, operand)) ? rates.habitRate : rates.slipRate;
+    const rate = rates.habits.has(slipPlace(operation, operand)) ? rates.habitRate : rates.slipRate;
     const result = slip !== undefined && draws.chance(rate) ? slip : apply(value, operation, operand);
     text += `[ADVANCE] ${value}${operation}${operand}=${result}\n`;
     value = result;

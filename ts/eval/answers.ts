@@ -8,12 +8,13 @@ import { responseOffsets, rowsOfGroups } from "../rollout/pack.ts";
 import { sampleGroups } from "../rollout/sample.ts";
 import { scoreRows } from "../rollout/score.ts";
 import type { Sample } from "../rollout/types.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { stepEnds, stepVerdicts } from "./steps.ts";
 
 export interface AnswerStep {
   text: string;
   reward?: number; // sum of r over the step's tokens; absent without a PRM
   cumulative?: number; // the running sum up to the step's end
+  correct?: boolean; // what the task says of it, where the task judges steps
 }
 
 export interface SampleAnswer {
@@ -39,7 +40,7 @@ export interface AnswersOptions {
 export async function sampleAnswers(
   policy: Pick<Model, "generate">,
   judges: { prm: Pick<Model, "logprobs">; reference: Pick<Model, "logprobs"> } | undefined,
-  task: Pick<Task, "tokenizer" | "verifier">,
+  task: Pick<Task, "tokenizer" | "verifier" | "checkSteps">,
   problems: readonly Problem[],
   o: AnswersOptions,
 ): Promise<SampleAnswer[]> {
@@ -47,7 +48,7 @@ export async function sampleAnswers(
   const groups = await sampleGroups(policy, task, numbered, { ...o, samples: 1, firstSequence: 1n << 63n });
   const rows = rowsOfGroups(groups);
   const ends = groups.map((group) => stepEnds(task.tokenizer, group.samples[0].tokens));
-  const answers = groups.map((group, i) => describeAnswer(group.problem, group.samples[0], task.tokenizer, ends[i]));
+  const answers = groups.map((group, i) => describeAnswer(group.problem, group.samples[0], task, ends[i]));
   if (!judges || rows.length === 0) return answers;
 
   const scoring = { maxTokensPerBatch: o.maxTokensPerBatch, signal: o.signal };
@@ -65,25 +66,15 @@ export async function sampleAnswers(
   return answers;
 }
 
-/** Positions of the last token of each step: the last token of every run of line ends, and the last token of the answer. Rising, without doubles. */
-export function stepEnds(tokenizer: Pick<Tokenizer, "tokenBytes">, tokens: Int32Array): number[] {
-  const newline = 0x0a;
-  const ends: number[] = [];
-  tokens.forEach((token, t) => {
-    const bytes = tokenizer.tokenBytes(token);
-    const blank = bytes.length > 0 && bytes.every((byte) => byte === newline);
-    if (blank && ends.at(-1) === t - 1) ends[ends.length - 1] = t;
-    else if (t === tokens.length - 1 || bytes.includes(newline)) ends.push(t);
-  });
-  return ends;
-}
-
 // --- internal ---
 
-function describeAnswer(problem: Problem, sample: Sample, tokenizer: Pick<Tokenizer, "decode">, ends: readonly number[]): SampleAnswer {
-  const steps = ends.map((end, i) => ({
-    text: tokenizer.decode(sample.tokens.subarray(i === 0 ? 0 : ends[i - 1] + 1, end + 1), { skipSpecialTokens: true }).replace(/\n+$/, ""),
-  }));
+function describeAnswer(problem: Problem, sample: Sample, task: Pick<Task, "tokenizer" | "checkSteps">, ends: readonly number[]): SampleAnswer {
+  const correct = stepVerdicts(task, problem, sample.text, ends.length);
+  const steps = ends.map((end, i): AnswerStep => {
+    const tokens = sample.tokens.subarray(i === 0 ? 0 : ends[i - 1] + 1, end + 1);
+    const text = task.tokenizer.decode(tokens, { skipSpecialTokens: true }).replace(/\n+$/, "");
+    return { text, ...(correct[i] !== undefined && { correct: correct[i] }) };
+  });
   return { problem, text: sample.text, score: sample.verdict.score, outcome: sample.verdict.outcome, truncated: sample.truncated, steps };
 }
 

@@ -46,6 +46,9 @@ function checkSignal(signal: unknown): void {
 // Memory that JavaScript can give back while the job runs must not be read by it.
 function checkFixed(array: ArrayBufferView | undefined): void {
   if (array && "resizable" in array.buffer && array.buffer.resizable) {
-    throw new PrimekitError("ERR_INVALID_ARGUMENT", "An asynchronous kernel call got an array on a resizable ArrayBuffer, which could shrink while it is read; copy it first, or use the synchronous call.");
+    throw new PrimekitError(
+      "ERR_INVALID_ARGUMENT",
+      "An asynchronous kernel call got an array on a resizable ArrayBuffer, which could shrink while it is read; copy it first, or use the synchronous call.",
+    );
   }
 }

@@ -6,7 +6,8 @@ type ArrayClass<T> = { new (length: number): T; readonly name: string };
 
 function typed<T extends Int32Array | Float32Array>(Class: ArrayClass<T>, name: string, value: unknown, length?: number, lengthMeaning?: string): T {
   if (!(value instanceof Class)) throw typeError(name, `a ${Class.name}`, value);
-  if (length !== undefined && value.length !== length) throw rangeError(name, `a ${Class.name} of ${length} elements${lengthMeaning ? ` (${lengthMeaning})` : ""}`, value);
+  if (length !== undefined && value.length !== length)
+    throw rangeError(name, `a ${Class.name} of ${length} elements${lengthMeaning ? ` (${lengthMeaning})` : ""}`, value);
   return value;
 }
 
@@ -50,7 +51,8 @@ export function offsetsOf(name: string, value: unknown, end?: number, endMeaning
   for (let i = 1; i < offsets.length; i++) {
     if (offsets[i] < offsets[i - 1]) throw rangeError(`${name}[${i}]`, `at least ${name}[${i - 1}] = ${offsets[i - 1]}`, offsets[i]);
   }
-  if (end !== undefined && offsets[offsets.length - 1] !== end) throw rangeError(`the last element of ${name}`, `${end} (${endMeaning})`, offsets[offsets.length - 1]);
+  if (end !== undefined && offsets[offsets.length - 1] !== end)
+    throw rangeError(`the last element of ${name}`, `${end} (${endMeaning})`, offsets[offsets.length - 1]);
   return offsets;
 }
 

@@ -1,9 +1,9 @@
 // Losses and their gradients by the log-probs: PPO's clipped loss, and the implicit reward model's cross entropy and DPO.
-import type { Floats, NativePpoResult } from "../native/types.ts";
-import { rangeError } from "../errors.ts";
-import { runLater, runNow, type KernelCall, type WithSignal } from "./call.ts";
-import { float32, groupsOf, logProbs, numberIn, offsetsOf, oneOf, optionalFloat32, optionsOf, output } from "./checks.ts";
 
+import { rangeError } from "../errors.ts";
+import type { Floats, NativePpoResult } from "../native/types.ts";
+import { type KernelCall, runLater, runNow, type WithSignal } from "./call.ts";
+import { float32, groupsOf, logProbs, numberIn, offsetsOf, oneOf, optionalFloat32, optionsOf, output } from "./checks.ts";
 
 export interface PpoClipLossOptions {
   logprobs: Floats; // [N] of the policy being trained
@@ -99,7 +99,24 @@ function ppoCall(options: PpoClipLossOptions): KernelCall<PpoClipLoss> {
   const dLogprobs = output("dLogprobs", out.dLogprobs, n);
   const dEntropy = entropy ? output("dEntropy", out.dEntropy, n) : undefined;
   return {
-    run: (addon, cancel) => addon.ppoClipLoss(dLogprobs, dEntropy, logprobs, old, advantages, entropy, ref, rows, ...clip, aggregate, dualClip, entropyCoef, klCoef, normalizer, cancel),
+    run: (addon, cancel) =>
+      addon.ppoClipLoss(
+        dLogprobs,
+        dEntropy,
+        logprobs,
+        old,
+        advantages,
+        entropy,
+        ref,
+        rows,
+        ...clip,
+        aggregate,
+        dualClip,
+        entropyCoef,
+        klCoef,
+        normalizer,
+        cancel,
+      ),
     result: (raw: NativePpoResult) => {
       const { kl, entropy: meanEntropy, ...rest } = raw;
       return { ...rest, dLogprobs, ...(dEntropy ? { dEntropy, entropy: meanEntropy } : {}), ...(ref ? { kl } : {}) };
@@ -127,7 +144,18 @@ function crossEntropyCall(options: PrmCrossEntropyOptions): KernelCall<PrmCrossE
 }
 
 function dpoCall(options: PrmDpoOptions): KernelCall<PrmDpo> {
-  const o = optionsOf("options", options, ["prmLogprobs", "refLogprobs", "offsets", "labels", "groupSize", "groupOffsets", "beta", "groupScores", "out", "signal"]);
+  const o = optionsOf("options", options, [
+    "prmLogprobs",
+    "refLogprobs",
+    "offsets",
+    "labels",
+    "groupSize",
+    "groupOffsets",
+    "beta",
+    "groupScores",
+    "out",
+    "signal",
+  ]);
   const rows = offsetsOf("offsets", o.offsets);
   const prm = logProbs("prmLogprobs", o.prmLogprobs, last(rows));
   const ref = logProbs("refLogprobs", o.refLogprobs, last(rows), prm);

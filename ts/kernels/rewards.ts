@@ -1,9 +1,8 @@
 // Implicit process rewards, rewards of steps, and PRIME's advantages.
 import { rangeError } from "../errors.ts";
 import type { Floats } from "../native/types.ts";
-import { runLater, runNow, type KernelCall, type WithSignal } from "./call.ts";
+import { type KernelCall, runLater, runNow, type WithSignal } from "./call.ts";
 import { flag, float32, groupsOf, int32, logProbs, numberIn, offsetsOf, oneOf, optionalFloat32, optionsOf, output } from "./checks.ts";
-
 
 export interface ImplicitRewardsOptions {
   beta: number; // > 0
@@ -50,7 +49,11 @@ function implicitCall(prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Ar
   const ref = logProbs("refLogprobs", refLogprobs, last(rows), prm);
   const beta = numberIn("beta", o.beta, 1e-30, 1e30);
   const out = optionsOf("out", o.out ?? {}, ["rewards", "q", "scores"]);
-  const result = { rewards: output("rewards", out.rewards, prm.length), q: output("q", out.q, prm.length), scores: output("scores", out.scores, rows.length - 1) };
+  const result = {
+    rewards: output("rewards", out.rewards, prm.length),
+    q: output("q", out.q, prm.length),
+    scores: output("scores", out.scores, rows.length - 1),
+  };
   return {
     run: (addon, cancel) => addon.implicitRewards(result.rewards, result.q, result.scores, prm, ref, rows, beta, cancel),
     result: () => result,
@@ -63,7 +66,8 @@ function checkStepEnds(stepEnds: Int32Array, stepOffsets: Int32Array, offsets: I
     const length = offsets[row + 1] - offsets[row];
     for (let s = stepOffsets[row]; s < stepOffsets[row + 1]; s++) {
       if (stepEnds[s] < 0 || stepEnds[s] >= length) throw rangeError(`stepEnds[${s}]`, `a position inside row ${row}, which has ${length} tokens`, stepEnds[s]);
-      if (s > stepOffsets[row] && stepEnds[s] <= stepEnds[s - 1]) throw rangeError(`stepEnds[${s}]`, `greater than the end of the step before, ${stepEnds[s - 1]}`, stepEnds[s]);
+      if (s > stepOffsets[row] && stepEnds[s] <= stepEnds[s - 1])
+        throw rangeError(`stepEnds[${s}]`, `greater than the end of the step before, ${stepEnds[s - 1]}`, stepEnds[s]);
     }
   }
 }
@@ -106,7 +110,8 @@ function advantagesCall(options: PrimeAdvantagesOptions): KernelCall<PrimeAdvant
   const out = optionsOf("out", o.out ?? {}, ["advantages", "returns"]);
   const result = { advantages: output("advantages", out.advantages, tokens), returns: output("returns", out.returns, tokens) };
   return {
-    run: (addon, cancel) => addon.primeAdvantages(result.advantages, result.returns, process, outcome, rows, groups, ...gammas, ...coefs, released, batch, whiten, cancel),
+    run: (addon, cancel) =>
+      addon.primeAdvantages(result.advantages, result.returns, process, outcome, rows, groups, ...gammas, ...coefs, released, batch, whiten, cancel),
     result: () => result,
     arrays: [rows, groups, process, outcome, result.advantages, result.returns],
   };
@@ -120,15 +125,32 @@ function advantagesCall(options: PrimeAdvantagesOptions): KernelCall<PrimeAdvant
 export function implicitRewards(prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, options: ImplicitRewardsOptions): ImplicitRewards {
   return runNow(implicitCall(prmLogprobs, refLogprobs, offsets, options));
 }
-export async function implicitRewardsAsync(prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, options: WithSignal<ImplicitRewardsOptions>): Promise<ImplicitRewards> {
+export async function implicitRewardsAsync(
+  prmLogprobs: Floats,
+  refLogprobs: Floats,
+  offsets: Int32Array,
+  options: WithSignal<ImplicitRewardsOptions>,
+): Promise<ImplicitRewards> {
   return runLater(implicitCall(prmLogprobs, refLogprobs, offsets, options), options.signal);
 }
 
 /** Rewards of steps: q at each step's last token (stepEnds, positions inside the row, increasing) and the differences. stepOffsets [B+1] splits the steps by row. */
-export function stepRewards(q: Float32Array, offsets: Int32Array, stepEnds: Int32Array, stepOffsets: Int32Array, options: StepRewardsOptions = {}): StepRewards {
+export function stepRewards(
+  q: Float32Array,
+  offsets: Int32Array,
+  stepEnds: Int32Array,
+  stepOffsets: Int32Array,
+  options: StepRewardsOptions = {},
+): StepRewards {
   return runNow(stepCall(q, offsets, stepEnds, stepOffsets, options));
 }
-export async function stepRewardsAsync(q: Float32Array, offsets: Int32Array, stepEnds: Int32Array, stepOffsets: Int32Array, options: WithSignal<StepRewardsOptions> = {}): Promise<StepRewards> {
+export async function stepRewardsAsync(
+  q: Float32Array,
+  offsets: Int32Array,
+  stepEnds: Int32Array,
+  stepOffsets: Int32Array,
+  options: WithSignal<StepRewardsOptions> = {},
+): Promise<StepRewards> {
   return runLater(stepCall(q, offsets, stepEnds, stepOffsets, options), options.signal);
 }
 

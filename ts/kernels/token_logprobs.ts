@@ -1,6 +1,6 @@
 // Log-probability of the target token and entropy of its distribution, from logits or straight from hidden states.
 import type { KernelExports, Matrix } from "../native/types.ts";
-import { runLater, runNow, type KernelCall, type WithSignal } from "./call.ts";
+import { type KernelCall, runLater, runNow, type WithSignal } from "./call.ts";
 import { flag, float32, integerIn, matrix, numberIn, optionalFloat32, optionsOf, output, targetsOf } from "./checks.ts";
 
 export interface TokenLogprobsOptions {
@@ -40,7 +40,6 @@ export interface LinearLogprobsBackwardOptions {
   out?: { dHidden?: Float32Array; dWeight?: Float32Array };
 }
 
-
 const MAX_SIZE = 2 ** 31 - 1;
 
 function logitsShape(logits: unknown, targets: unknown, o: { vocabSize: number; temperature?: number; rowStride?: number }) {
@@ -64,7 +63,12 @@ function forwardCall(logits: Float32Array, targets: Int32Array, options: TokenLo
   };
 }
 
-function backwardCall(logits: Float32Array, targets: Int32Array, dLogprobs: Float32Array, options: TokenLogprobsBackwardOptions): KernelCall<{ dLogits: Float32Array }> {
+function backwardCall(
+  logits: Float32Array,
+  targets: Int32Array,
+  dLogprobs: Float32Array,
+  options: TokenLogprobsBackwardOptions,
+): KernelCall<{ dLogits: Float32Array }> {
   const o = optionsOf("options", options, ["vocabSize", "temperature", "rowStride", "dEntropy", "out", "signal"]);
   const s = logitsShape(logits, targets, o);
   const n = s.ids.length;
@@ -94,9 +98,14 @@ function linearForwardCall(hidden: Matrix, weight: Matrix, targets: Int32Array, 
   const s = linearShape(hidden, weight, targets, o);
   const out = optionsOf("out", o.out ?? {}, ["logprobs", "entropy", "logSumExp"]);
   const n = s.ids.length;
-  const result = { logprobs: output("logprobs", out.logprobs, n), entropy: output("entropy", out.entropy, n), logSumExp: output("logSumExp", out.logSumExp, n) };
+  const result = {
+    logprobs: output("logprobs", out.logprobs, n),
+    entropy: output("entropy", out.entropy, n),
+    logSumExp: output("logSumExp", out.logSumExp, n),
+  };
   return {
-    run: (addon, cancel) => addon.linearLogprobs(result.logprobs, result.entropy, result.logSumExp, s.h, s.w, s.ids, s.vocabSize, s.hiddenSize, s.temperature, cancel),
+    run: (addon, cancel) =>
+      addon.linearLogprobs(result.logprobs, result.entropy, result.logSumExp, s.h, s.w, s.ids, s.vocabSize, s.hiddenSize, s.temperature, cancel),
     result: () => result,
     arrays: [s.h, s.w, s.ids, result.logprobs, result.entropy, result.logSumExp],
   };
@@ -104,13 +113,22 @@ function linearForwardCall(hidden: Matrix, weight: Matrix, targets: Int32Array, 
 
 type LinearGradients = { dHidden: Float32Array; dWeight: Float32Array };
 
-function linearBackwardCall(hidden: Matrix, weight: Matrix, targets: Int32Array, dLogprobs: Float32Array, options: LinearLogprobsBackwardOptions): KernelCall<LinearGradients> {
+function linearBackwardCall(
+  hidden: Matrix,
+  weight: Matrix,
+  targets: Int32Array,
+  dLogprobs: Float32Array,
+  options: LinearLogprobsBackwardOptions,
+): KernelCall<LinearGradients> {
   const o = optionsOf("options", options, ["vocabSize", "hiddenSize", "temperature", "dEntropy", "logSumExp", "entropy", "accumulate", "out", "signal"]);
   const s = linearShape(hidden, weight, targets, o);
   const n = s.ids.length;
   const incoming = float32("dLogprobs", dLogprobs, n, "one per target");
   const dEntropy = optionalFloat32("dEntropy", o.dEntropy, n, "one per target");
-  const given = { logSumExp: optionalFloat32("logSumExp", o.logSumExp, n, "one per target"), entropy: optionalFloat32("entropy", o.entropy, n, "one per target") };
+  const given = {
+    logSumExp: optionalFloat32("logSumExp", o.logSumExp, n, "one per target"),
+    entropy: optionalFloat32("entropy", o.entropy, n, "one per target"),
+  };
   const out = optionsOf("out", o.out ?? {}, ["dHidden", "dWeight"]);
   const accumulate = flag("accumulate", o.accumulate ?? false);
   const result = { dHidden: output("dHidden", out.dHidden, s.h.length), dWeight: output("dWeight", out.dWeight, s.w.length) };
@@ -119,7 +137,21 @@ function linearBackwardCall(hidden: Matrix, weight: Matrix, targets: Int32Array,
   const entropy = known ? given.entropy : new Float32Array(n);
   const gradients = (addon: KernelExports, cancel?: Int32Array) => {
     if (!accumulate && out.dWeight) result.dWeight.fill(0);
-    return addon.linearLogprobsBackward(result.dHidden, result.dWeight, s.h, s.w, s.ids, lse, entropy, incoming, dEntropy, s.vocabSize, s.hiddenSize, s.temperature, cancel);
+    return addon.linearLogprobsBackward(
+      result.dHidden,
+      result.dWeight,
+      s.h,
+      s.w,
+      s.ids,
+      lse,
+      entropy,
+      incoming,
+      dEntropy,
+      s.vocabSize,
+      s.hiddenSize,
+      s.temperature,
+      cancel,
+    );
   };
   return {
     run: (addon, cancel) => {
@@ -149,10 +181,20 @@ export async function tokenLogprobsAsync(logits: Float32Array, targets: Int32Arr
  * Gradient of sum(dLogprobs * logprobs + dEntropy * entropy) by the logits [N, V]. A row whose incoming gradients are 0 gets
  * zeros whatever its logits hold; padding beyond V gets zeros.
  */
-export function tokenLogprobsBackward(logits: Float32Array, targets: Int32Array, dLogprobs: Float32Array, options: TokenLogprobsBackwardOptions): { dLogits: Float32Array } {
+export function tokenLogprobsBackward(
+  logits: Float32Array,
+  targets: Int32Array,
+  dLogprobs: Float32Array,
+  options: TokenLogprobsBackwardOptions,
+): { dLogits: Float32Array } {
   return runNow(backwardCall(logits, targets, dLogprobs, options));
 }
-export async function tokenLogprobsBackwardAsync(logits: Float32Array, targets: Int32Array, dLogprobs: Float32Array, options: WithSignal<TokenLogprobsBackwardOptions>): Promise<{ dLogits: Float32Array }> {
+export async function tokenLogprobsBackwardAsync(
+  logits: Float32Array,
+  targets: Int32Array,
+  dLogprobs: Float32Array,
+  options: WithSignal<TokenLogprobsBackwardOptions>,
+): Promise<{ dLogits: Float32Array }> {
   return runLater(backwardCall(logits, targets, dLogprobs, options), options.signal);
 }
 
@@ -163,14 +205,31 @@ export async function tokenLogprobsBackwardAsync(logits: Float32Array, targets: 
 export function linearLogprobs(hidden: Matrix, weight: Matrix, targets: Int32Array, options: LinearLogprobsOptions): LinearLogprobs {
   return runNow(linearForwardCall(hidden, weight, targets, options));
 }
-export async function linearLogprobsAsync(hidden: Matrix, weight: Matrix, targets: Int32Array, options: WithSignal<LinearLogprobsOptions>): Promise<LinearLogprobs> {
+export async function linearLogprobsAsync(
+  hidden: Matrix,
+  weight: Matrix,
+  targets: Int32Array,
+  options: WithSignal<LinearLogprobsOptions>,
+): Promise<LinearLogprobs> {
   return runLater(linearForwardCall(hidden, weight, targets, options), options.signal);
 }
 
 /** Gradients of sum(dLogprobs * logprobs + dEntropy * entropy) by hidden [N, C] and weight [V, C]; the logits are recomputed in chunks. */
-export function linearLogprobsBackward(hidden: Matrix, weight: Matrix, targets: Int32Array, dLogprobs: Float32Array, options: LinearLogprobsBackwardOptions): LinearGradients {
+export function linearLogprobsBackward(
+  hidden: Matrix,
+  weight: Matrix,
+  targets: Int32Array,
+  dLogprobs: Float32Array,
+  options: LinearLogprobsBackwardOptions,
+): LinearGradients {
   return runNow(linearBackwardCall(hidden, weight, targets, dLogprobs, options));
 }
-export async function linearLogprobsBackwardAsync(hidden: Matrix, weight: Matrix, targets: Int32Array, dLogprobs: Float32Array, options: WithSignal<LinearLogprobsBackwardOptions>): Promise<LinearGradients> {
+export async function linearLogprobsBackwardAsync(
+  hidden: Matrix,
+  weight: Matrix,
+  targets: Int32Array,
+  dLogprobs: Float32Array,
+  options: WithSignal<LinearLogprobsBackwardOptions>,
+): Promise<LinearGradients> {
   return runLater(linearBackwardCall(hidden, weight, targets, dLogprobs, options), options.signal);
 }

@@ -32,6 +32,8 @@ export const metricNames = {
   "prm/pairAccuracyUsed": "the same by the scores that became rewards (after training, with prmUpdate before)",
   "prm/pairAccuracyRunning": "running mean of prm/pairAccuracy",
   "prm/accuracy": "share of answers whose score has the sign of the outcome, before the PRM trained on them",
+  "prm/stepAccuracy":
+    "share of right-wrong pairs of steps of one answer ordered rightly by their rewards, as used, on tasks that judge steps; 1/2 is chance; never trained on",
   "prm/weight": "effective weight of process rewards in the advantage",
   "prm/skipped": "non-finite PRM updates skipped so far",
   "policy/loss": "policy loss, mean over this step's updates",

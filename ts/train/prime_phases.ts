@@ -4,6 +4,7 @@ import { absoluteAccuracy, pairwiseAccuracy } from "../algo/accuracy.ts";
 import { algorithms, type ProcessRewards } from "../algo/estimators.ts";
 import { type PrmTraining, trainPrm } from "../algo/prm.ts";
 import { processRewards, processWeights } from "../algo/process_rewards.ts";
+import { implicitRewards } from "../kernels.ts";
 import type { Model } from "../model.ts";
 import { type Collected, collectGroups } from "../rollout/collect.ts";
 import { concat, responseOffsets, rowsOfGroups } from "../rollout/pack.ts";
@@ -56,29 +57,20 @@ export function drawGroups(t: PrimeTrainer): Promise<Collected> {
 
 /** Packs the kept groups (and, for the PRM, where asked for, all others with a verdict) and computes the log-probs that no update may change. */
 export async function packStep(t: PrimeTrainer, { kept, rest }: Collected): Promise<StepBatch> {
-  const { config, policy, reference } = t;
+  const { config, policy } = t;
   const samples = kept.flatMap((group) => group.samples);
   const rows = rowsOfGroups(kept);
-  const offsets = responseOffsets(rows);
-  const recompute = config.oldLogprobs === "recompute";
-  const oldLogprobs = recompute ? await score(t, policy, rows, config.temperature) : concat(samples.map((sample) => sample.logprobs));
-  const leaveOut = new Set(config.maskTruncated ? samples.flatMap((sample, row) => (sample.truncated ? [row] : [])) : []);
-
-  const others = t.prm && config.prmData === "all" && config.prmUpdate !== "none" ? rest.filter((group) => group.decided) : [];
-  const prmRows = [...rows, ...rowsOfGroups(others)];
-  const prmReference =
-    t.prm && (config.reference === "sft" && reference ? await score(t, reference, prmRows, 1) : concat([oldLogprobs, sampledLogprobs(others)]));
-  const klReference =
-    config.klCoef > 0 && reference
-      ? (config.temperature === 1 && config.reference === "sft" && prmReference?.subarray(0, offsets[rows.length])) ||
-        (await score(t, reference, rows, config.temperature))
-      : undefined;
-  const prm = prmReference && {
-    rows: prmRows,
-    labels: Float32Array.from([...samples, ...others.flatMap((group) => group.samples)], (sample) => sample.verdict.score),
-    reference: prmReference,
+  const oldLogprobs = config.oldLogprobs === "recompute" ? await score(t, policy, rows, config.temperature) : sampledLogprobs(kept);
+  const prm = await packPrm(t, kept, rest, oldLogprobs);
+  return {
+    rows,
+    offsets: responseOffsets(rows),
+    outcome: Float32Array.from(samples, (sample) => sample.verdict.score),
+    oldLogprobs,
+    leaveOut: new Set(config.maskTruncated ? samples.flatMap((sample, row) => (sample.truncated ? [row] : [])) : []),
+    reference: await klReference(t, rows, prm),
+    prm,
   };
-  return { rows, offsets, outcome: Float32Array.from(samples, (sample) => sample.verdict.score), oldLogprobs, leaveOut, reference: klReference, prm };
 }
 
 /** Trains the PRM and turns its log-ratios on the kept rows into process rewards. Its accuracy is taken from before it has seen the rows' outcomes. */
@@ -93,7 +85,7 @@ export async function judgeProcess(t: PrimeTrainer, batch: StepBatch): Promise<J
   const first = training?.firstPass ?? (await t.during("prm", () => scoreRows(prm, rows, config)));
   const used = config.prmUpdate === "before" ? await t.during("prm", () => scoreRows(prm, batch.rows, config)) : first.subarray(0, tokens);
 
-  const before = processRewards(first, reference, responseOffsets(rows), config).scores;
+  const before = implicitRewards(first, reference, responseOffsets(rows), { beta: config.prmBeta }).scores;
   const pairAccuracy = pairwiseAccuracy(before.subarray(0, batch.rows.length), batch.outcome, config.samplesPerPrompt);
   if (pairAccuracy !== undefined) state.pairAccuracy = config.pairAccuracyDecay * state.pairAccuracy + (1 - config.pairAccuracyDecay) * pairAccuracy;
   const warmup = isWarmup(t);
@@ -115,6 +107,32 @@ function isWarmup({ config, state }: PrimeTrainer): boolean {
 
 function score(t: PrimeTrainer, model: Model, rows: Row[], temperature: number): Promise<Float32Array> {
   return t.during("score", () => scoreRows(model, rows, { maxTokensPerBatch: t.config.maxTokensPerBatch, temperature, signal: t.signal }));
+}
+
+/** The PRM's rows, kept ones first, and their reference log-probs: of the frozen model, or of the policy that sampled them. */
+async function packPrm(t: PrimeTrainer, kept: readonly Group[], rest: readonly Group[], oldLogprobs: Float32Array): Promise<StepBatch["prm"]> {
+  const { config, prm, reference } = t;
+  if (!prm) return undefined;
+  const others = config.prmData === "all" && config.prmUpdate !== "none" ? rest.filter((group) => group.decided) : [];
+  const groups = [...kept, ...others];
+  const rows = rowsOfGroups(groups);
+  const frozen = config.reference === "sft" && reference;
+  return {
+    rows,
+    labels: Float32Array.from(
+      groups.flatMap((group) => group.samples),
+      (sample) => sample.verdict.score,
+    ),
+    reference: frozen ? await score(t, frozen, rows, 1) : concat([oldLogprobs, sampledLogprobs(others)]),
+  };
+}
+
+/** The frozen model's log-probs of the kept rows at the policy's temperature, for the KL term; the PRM's where these are the same. */
+async function klReference(t: PrimeTrainer, rows: Row[], prm: StepBatch["prm"]): Promise<Float32Array | undefined> {
+  const { config, reference } = t;
+  if (config.klCoef === 0 || !reference) return undefined;
+  const same = prm && config.reference === "sft" && config.temperature === 1;
+  return same ? prm.reference.subarray(0, responseOffsets(rows)[rows.length]) : score(t, reference, rows, config.temperature);
 }
 
 function sampledLogprobs(groups: readonly Group[]): Float32Array {

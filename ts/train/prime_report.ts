@@ -5,6 +5,7 @@ import type { PolicyTraining } from "../algo/policy.ts";
 import { discountedReturns } from "../algo/returns.ts";
 import { measureAccuracy } from "../eval/accuracy.ts";
 import { type SampleAnswer, sampleAnswers } from "../eval/answers.ts";
+import { type JudgedSteps, stepAccuracy, stepEnds, stepVerdicts } from "../eval/steps.ts";
 import type { Collected } from "../rollout/collect.ts";
 import type { Group } from "../rollout/types.ts";
 import { type MetricValues, metricRow, PhaseClock } from "./metrics.ts";
@@ -126,7 +127,7 @@ function rolloutMetrics({ kept, rest, draws, cursor }: Collected): MetricValues 
   });
 }
 
-function rewardMetrics({ config, state }: PrimeTrainer, { batch, judged }: StepOutcome): MetricValues {
+function rewardMetrics({ config, state, task }: PrimeTrainer, { groups, batch, judged }: StepOutcome): MetricValues {
   const outcomes = Array.from(batch.outcome);
   const { process, training } = judged;
   if (!process) return metricRow({ "reward/outcome": mean(outcomes) });
@@ -146,8 +147,20 @@ function rewardMetrics({ config, state }: PrimeTrainer, { batch, judged }: StepO
     "prm/pairAccuracyUsed": pairwiseAccuracy(process.scores, batch.outcome, config.samplesPerPrompt),
     "prm/pairAccuracyRunning": state.pairAccuracy,
     "prm/accuracy": judged.accuracy,
+    "prm/stepAccuracy": stepAccuracy(judgedSteps(task, groups.kept, process.rewards, batch.offsets)),
     "prm/weight": judged.weight * config.processCoef,
     "prm/skipped": state.prmSkips.total,
+  });
+}
+
+/** Each kept answer's rewards by step, beside what the task says of the steps; nothing for tasks that do not judge steps. */
+function judgedSteps(task: PrimeTrainer["task"], kept: readonly Group[], rewards: Float32Array, offsets: Int32Array): JudgedSteps[] {
+  if (!task.checkSteps) return [];
+  const samples = kept.flatMap(({ problem, samples }) => samples.map((sample) => ({ problem, sample })));
+  return samples.map(({ problem, sample }, row) => {
+    const ends = stepEnds(task.tokenizer, sample.tokens);
+    const sums = ends.map((end, i) => rewards.subarray(offsets[row] + (i === 0 ? 0 : ends[i - 1] + 1), offsets[row] + end + 1).reduce((sum, r) => sum + r, 0));
+    return { rewards: sums, correct: stepVerdicts(task, problem, sample.text, ends.length) };
   });
 }
 
