@@ -31,9 +31,7 @@ const ROOT_FILES: Record<string, string> = {
   version: "errors",
   abort: "native",
   kernels: "kernels",
-  model: "model",
-  model_config: "model",
-  model_files: "model",
+  model: "model", // and every model_*.ts
   safetensors: "model",
   index: "index",
 };
@@ -93,7 +91,7 @@ function layerOf(path: string): string | undefined {
   if (top === "scripts") return second === "ensure.ts" ? "ensure" : "scripts";
   if (top !== "ts" || second === undefined) return undefined;
   if (rest.length > 0) return second in TYPESCRIPT ? second : undefined;
-  return ROOT_FILES[second.replace(/\.ts$/, "")];
+  return second.startsWith("model_") ? "model" : ROOT_FILES[second.replace(/\.ts$/, "")];
 }
 
 function importsOf(text: string): string[] {

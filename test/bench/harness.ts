@@ -1,24 +1,22 @@
-// What the benchmarks share: alternating measurements, medians, the machine, the measured rate of matrix products, results on disk.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { arch, cpus, platform, release, totalmem } from "node:os";
+// What the benchmarks of the model share: measurements taken in turns, the measured rate of matrix products, results on disk.
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { native } from "../../ts/native/addon.ts";
+import { machine, median, type Row, renderTable } from "./measure.ts";
 
 export const RESULTS = join(import.meta.dirname, "results");
 export const ROUNDS = Number(process.env.PRIMEKIT_BENCH_ROUNDS ?? 5);
 
-/** One line of a results table. Times are seconds of one run, medians of `rounds`. */
-export interface BenchRow {
+/** One comparison: seconds of every run. */
+export interface Comparison {
   what: string;
-  unit: string; // of `ours` and `peer`, for example "tok/s"
-  ours: number; // median
-  oursRuns: number[];
-  peer: number | undefined; // median; undefined: the peer was not there
-  peerRuns: number[];
-  ratio: number | undefined; // how many times better than the peer
-  target: string; // what the project asks of itself
-  floor: string; // what the hardware allows, in words and numbers
-  share: number | undefined; // part of the floor's rate reached, 0..1
+  ours: number[];
+  peer: number[] | undefined; // undefined: the peer was not there
+  /** What a second is turned into for the table: "tok/s" of so many tokens, or seconds themselves. */
+  unit: { name: string; per?: number };
+  target: number | undefined; // times faster than the peer
+  flops: number; // of one run, all arithmetic counted once
+  rate: number; // FLOP/s of matrix products measured in this run: the floor is flops / rate
 }
 
 /** Something that can be run again and again: one call, the seconds it took. */
@@ -44,12 +42,6 @@ export async function seconds(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - begin) / 1000;
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
 /** The best rate of matrix products seen on this machine now, in FLOP/s: what a model made of nothing else could reach. */
 export async function matmulRate(dtype: "float32" | "bfloat16"): Promise<number> {
   let best = 0;
@@ -64,79 +56,44 @@ export async function matmulRate(dtype: "float32" | "bfloat16"): Promise<number>
   return best;
 }
 
-export interface Machine {
-  cpu: string;
-  cores: number;
-  memoryGiB: number;
-  system: string;
-  versions: Record<string, string>;
-}
-
-export function machine(peerVersions: Record<string, string> = {}): Machine {
-  const info = native().info();
-  const runtime: Record<string, string> = typeof Bun === "undefined" ? { node: process.version } : { bun: Bun.version };
-  return {
-    cpu: cpuModel(),
-    cores: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    system: `${platform()} ${release()} ${arch()}`,
-    versions: { ...runtime, gemm: info.gemm, threads: String(info.threads), cpuFeatures: info.cpuFeatures.join(" "), ...peerVersions },
-  };
-}
-
+/** A results file: what run.ts puts into results/README.md. */
 export interface BenchResult {
-  bench: string;
-  date: string; // ISO, UTC
-  machine: Machine;
-  rows: BenchRow[];
-  notes: string[];
+  machine: Record<string, unknown>;
+  rows: Row[];
+  notes?: string[];
 }
 
-/** Writes results/NAME.json and prints its table; run.ts makes results/README.md of all of them. */
-export function writeResult(bench: string, rows: BenchRow[], notes: string[], peerVersions: Record<string, string> = {}): void {
-  const result: BenchResult = { bench, date: new Date().toISOString(), machine: machine(peerVersions), rows, notes };
+/** Prints the table, and writes results/NAME.json when asked to (--save). */
+export function report(bench: string, comparisons: Comparison[], notes: string[], peerVersions: Record<string, string> = {}): void {
+  const rows = comparisons.map(toRow);
+  console.log(renderTable(rows));
+  for (const note of notes) console.log(note);
+  if (!process.argv.includes("--save")) return;
+  const { gemm, threads, cpuFeatures } = native().info();
+  const runtime: Record<string, string> = typeof Bun === "undefined" ? { node: process.version } : { bun: Bun.version };
+  const result: BenchResult & { runs: unknown } = {
+    machine: { ...machine(), threads, gemm, cpuFeatures, ...runtime, ...peerVersions },
+    rows,
+    notes,
+    runs: comparisons,
+  };
   mkdirSync(RESULTS, { recursive: true });
   writeFileSync(join(RESULTS, `${bench}.json`), `${JSON.stringify(result, null, 2)}\n`);
-  console.log(toMarkdown(result));
-}
-
-export function toMarkdown({ bench, date, machine: m, rows, notes }: BenchResult): string {
-  const cells = rows.map((row) => [
-    row.what,
-    `${short(row.ours)} ${row.unit}`,
-    row.peer === undefined ? "not measured" : `${short(row.peer)} ${row.unit}`,
-    row.ratio === undefined ? "" : `${row.ratio.toFixed(2)}×`,
-    row.target,
-    row.share === undefined ? row.floor : `${row.floor}; ${(100 * row.share).toFixed(0)} % of it reached`,
-  ]);
-  return [
-    `## ${bench}`,
-    "",
-    `${date.slice(0, 10)}; ${m.cpu}, ${m.cores} cores, ${m.memoryGiB} GiB, ${m.system}; ${Object.entries(m.versions)
-      .map(([name, version]) => `${name} ${version}`)
-      .join(", ")}.`,
-    "",
-    "| what | ours | peer | ratio | target | floor |",
-    "|---|---|---|---|---|---|",
-    ...cells.map((row) => `| ${row.join(" | ")} |`),
-    "",
-    ...notes.map((note) => `- ${note}`),
-    "",
-  ].join("\n");
 }
 
 // --- internal ---
 
-function short(value: number): string {
-  return value >= 100 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
-}
-
-function cpuModel(): string {
-  const model = cpus()[0]?.model.trim();
-  if (model && model !== "unknown") return model;
-  try {
-    return /model name\s*:\s*(.*)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "unknown CPU";
-  } catch {
-    return "unknown CPU";
-  }
+function toRow({ what, ours, peer, unit, target, flops, rate }: Comparison): Row {
+  const show = (times: number[]) =>
+    unit.per ? `${Math.round(unit.per / median(times)).toLocaleString("en")} ${unit.name}` : `${median(times).toFixed(2)} ${unit.name}`;
+  const ratio = peer && median(peer) / median(ours);
+  const share = flops / rate / median(ours);
+  return {
+    what,
+    ours: show(ours),
+    floor: `${(flops / 1e9).toFixed(0)} GFLOP at ${(rate / 1e9).toFixed(0)} GFLOP/s, ${(100 * share).toFixed(0)} % of it`,
+    peer: peer && ratio ? `${show(peer)}, ${ratio.toFixed(2)}x` : "skipped",
+    target: target === undefined ? "" : `${target}x`,
+    met: target === undefined ? true : ratio === undefined ? undefined : ratio >= target,
+  };
 }

@@ -6,7 +6,8 @@ import { type PrmOptions, trainPrm } from "../../ts/algo/prm.ts";
 import { type ProcessRewardOptions, processRewards } from "../../ts/algo/process_rewards.ts";
 import { concat, responseOffsets } from "../../ts/rollout/pack.ts";
 import { scoreRows } from "../../ts/rollout/score.ts";
-import { alternate, type BenchRow, matmulRate, median, seconds, type Timed, writeResult } from "./harness.ts";
+import { alternate, type Comparison, matmulRate, report, seconds, type Timed } from "./harness.ts";
+import { median } from "./measure.ts";
 import { Peer } from "./peer.ts";
 import { attentionFlops, generationFlops, linearFlops, loadModel, MODELS, randomPrompts, trainingFlops } from "./sizes.ts";
 
@@ -71,23 +72,19 @@ peer?.stop();
 const length = PROMPT + NEW;
 const forward = length * linearFlops(config) + (length * attentionFlops(config, length)) / 2;
 const flops = ROWS * (generationFlops(config, PROMPT, NEW, SAMPLES) + forward + 2 * trainingFlops(config, length));
-const rate = await matmulRate("bfloat16");
-const row: BenchRow = {
-  what: "PRIME step, tiny, bfloat16, 64 prompts × 4 × 96 tokens (peer: TRL RLOO, outcome reward only)",
-  unit: "s",
-  ours: median(times.ours),
-  oursRuns: times.ours,
-  peer: times.peer && median(times.peer),
-  peerRuns: times.peer ?? [],
-  ratio: times.peer && median(times.peer) / median(times.ours),
-  target: "3×",
-  floor: `${(flops / 1e9).toFixed(0)} GFLOP at ${(rate / 1e9).toFixed(0)} GFLOP/s measured`,
-  share: flops / median(times.ours) / rate,
+const comparison: Comparison = {
+  what: "PRIME step, tiny, bfloat16, 64 prompts x 4 x 96 tokens (peer: TRL RLOO, outcome only)",
+  unit: { name: "s" },
+  ours: times.ours,
+  peer: times.peer,
+  target: 3,
+  flops,
+  rate: await matmulRate("bfloat16"),
 };
 const parts = Object.entries(phases).map(([phase, all]) => `${phase} ${median(all.slice(1)).toFixed(2)} s`);
-writeResult(
+report(
   "prime_step",
-  [row],
+  [comparison],
   [`By phase: ${parts.join(", ")}.`, "Rollouts of exactly 96 tokens on both sides; one optimizer step per model and step."],
   peer?.versions,
 );

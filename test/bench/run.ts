@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BenchResult, RESULTS, toMarkdown } from "./harness.ts";
+import { type BenchResult, RESULTS } from "./harness.ts";
 
 const wanted = process.argv.slice(2);
 const names = readdirSync(import.meta.dirname)
@@ -17,8 +17,8 @@ if (unknown.length > 0) {
 const failed: string[] = [];
 for (const name of wanted.length > 0 ? wanted : names) {
   console.log(`--- ${name}`);
-  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.bench.ts`)], { stdio: "inherit" });
-  if (status !== 0) failed.push(name);
+  const { status, signal } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.bench.ts`), "--save"], { stdio: "inherit" });
+  if (status !== 0) failed.push(`${name} (${signal ?? `status ${status}`})`);
 }
 writeFileSync(join(RESULTS, "README.md"), resultsPage());
 if (failed.length > 0) {
@@ -27,16 +27,31 @@ if (failed.length > 0) {
 }
 
 function resultsPage(): string {
-  const results = readdirSync(RESULTS)
-    .filter((file) => file.endsWith(".json"))
-    .toSorted()
-    .map((file) => JSON.parse(readFileSync(join(RESULTS, file), "utf8")) as BenchResult);
+  const files = readdirSync(RESULTS).filter((file) => file.endsWith(".json"));
   const intro = [
     "# Benchmark results",
     "",
-    "Made by `bun run bench`. Ours and the peer take turns in one run; numbers are medians. A ratio is how many times better ours is.",
-    "The floor is the work's arithmetic at the rate of matrix products measured in the same run, or what the row says.",
+    "Made by `bun run bench`: medians; ours and the peer take turns in one run, and the floors are measured in it too.",
     "",
   ];
-  return [...intro, ...results.map(toMarkdown)].join("\n");
+  return [...intro, ...files.toSorted().map((file) => section(file.slice(0, -".json".length), JSON.parse(readFileSync(join(RESULTS, file), "utf8"))))].join(
+    "\n",
+  );
+}
+
+function section(name: string, { machine, rows, notes = [] }: BenchResult): string {
+  const setting = Object.entries(machine).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(" ") : value}`);
+  const verdict = (met: boolean | undefined) => (met === undefined ? "not measured" : met ? "met" : "missed");
+  return [
+    `## ${name}`,
+    "",
+    `${setting.join(", ")}.`,
+    "",
+    "| what | ours | floor | peer | target | |",
+    "|---|---|---|---|---|---|",
+    ...rows.map((row) => `| ${[row.what, row.ours, row.floor ?? "", row.peer ?? "", row.target, row.target ? verdict(row.met) : ""].join(" | ")} |`),
+    "",
+    ...notes.map((note) => `- ${note}`),
+    ...(notes.length > 0 ? [""] : []),
+  ].join("\n");
 }

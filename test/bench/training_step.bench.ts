@@ -1,15 +1,15 @@
 // One training step (forward, backward, clipping, AdamW) of 64 x 128 tokens, against transformers under bfloat16 autocast.
 import { pack } from "../support/models.ts";
-import { alternate, type BenchRow, matmulRate, median, seconds, type Timed, writeResult } from "./harness.ts";
+import { alternate, type Comparison, matmulRate, report, seconds, type Timed } from "./harness.ts";
 import { Peer } from "./peer.ts";
 import { loadModel, MODELS, type ModelName, randomPrompts, trainingFlops } from "./sizes.ts";
 
 const ROWS = 64;
 const LENGTH = 128;
-const targets: Record<ModelName, string> = { tiny: "1.5×", small: "1.2×" };
+const targets: Record<ModelName, number> = { tiny: 1.5, small: 1.2 };
 let versions: Record<string, string> = {};
 
-async function compare(name: ModelName): Promise<BenchRow[]> {
+async function compare(name: ModelName): Promise<Comparison[]> {
   const config = MODELS[name];
   using model = await loadModel(name, "bfloat16");
   using exact = await loadModel(name, "float32");
@@ -24,30 +24,21 @@ async function compare(name: ModelName): Promise<BenchRow[]> {
   const contestants: Record<string, Timed> = { ours: () => step(model), ...(peer && { peer: () => peer.run() }), exact: () => step(exact) };
   const times = await alternate(contestants);
   peer?.stop();
-  const rate = await matmulRate("bfloat16");
-  const rate32 = await matmulRate("float32");
-  const flops = ROWS * trainingFlops(config, LENGTH);
-  const tokens = ROWS * LENGTH;
-  const row = (what: string, ours: number[], theirs: number[] | undefined, target: string, peak: number): BenchRow => ({
-    what,
-    unit: "tok/s",
-    ours: tokens / median(ours),
-    oursRuns: ours.map((t) => tokens / t),
-    peer: theirs && tokens / median(theirs),
-    peerRuns: theirs?.map((t) => tokens / t) ?? [],
-    ratio: theirs && median(theirs) / median(ours),
-    target,
-    floor: `${(flops / 1e9).toFixed(0)} GFLOP at ${(peak / 1e9).toFixed(0)} GFLOP/s measured`,
-    share: flops / median(ours) / peak,
-  });
+  const shared = { peer: times.peer, unit: { name: "tok/s", per: ROWS * LENGTH }, flops: ROWS * trainingFlops(config, LENGTH) };
   return [
-    row(`training step, ${name}, bfloat16 (peer: autocast)`, times.ours, times.peer, targets[name], rate),
-    row(`training step, ${name}, float32 (peer: bfloat16 autocast)`, times.exact, times.peer, "", rate32),
+    {
+      ...shared,
+      what: `training step, ${name}, bfloat16 (peer: bfloat16 autocast)`,
+      ours: times.ours,
+      target: targets[name],
+      rate: await matmulRate("bfloat16"),
+    },
+    { ...shared, what: `training step, ${name}, float32 (peer: bfloat16 autocast)`, ours: times.exact, target: undefined, rate: await matmulRate("float32") },
   ];
 }
 
 const rows = [...(await compare("tiny")), ...(await compare("small"))];
-writeResult(
+report(
   "training_step",
   rows,
   [

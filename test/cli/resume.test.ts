@@ -4,7 +4,7 @@ import { existsSync, readdirSync, watch } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fingerprint, run, start, TINY } from "./support.ts";
+import { fingerprint, ROOT, run, start, TINY } from "./support.ts";
 
 const MINUTES = 180_000;
 let root: string;
@@ -98,6 +98,28 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     MINUTES,
   );
 }
+
+test(
+  "SIGTERM to npx reaches the run, although the shell between them does not pass it on",
+  async () => {
+    const dir = join(root, "npx");
+    // What npx does: a shell that runs the program and waits. Its end is all that the program notices.
+    const program = [process.execPath, "train.ts", "--runs", root, "--run", "npx", ...TINY, "--steps", "100000"].join(" ");
+    const shell = Bun.spawn(["sh", "-c", `${program} & wait`], {
+      cwd: ROOT,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+      env: { ...process.env, npm_command: "exec" },
+    });
+    while (!names(join(dir, "rollouts")).includes("step-000001.jsonl")) await waitForChange(dir);
+    shell.kill("SIGTERM");
+    const stdout = await new Response(shell.stdout).text(); // ends when the program ends
+    expect(stdout).toContain("--resume npx");
+    expect(existsSync(join(dir, "latest"))).toBe(true);
+  },
+  MINUTES,
+);
 
 test(
   "a corrupt newest checkpoint is passed over in words, and the run still ends the same",

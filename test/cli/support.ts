@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-const ROOT = resolve(import.meta.dir, "../..");
+export const ROOT = resolve(import.meta.dir, "../..");
 
 /** Fine-tuning of a second. */
 export const TINY_SFT = [
@@ -16,7 +16,7 @@ export const TINY_SFT = [
 export const TINY = [
   TINY_SFT,
   ["--steps", "5", "--promptsPerStep", "4", "--saveEvery", "2", "--maxNewTokens", "24", "--filterLow", "0", "--filterHigh", "1"],
-  ["--rolloutsEvery", "1", "--evalProblems", "8", "--sampleAnswers", "1"],
+  ["--threads", "1", "--rolloutsEvery", "1", "--evalProblems", "8", "--sampleAnswers", "1"],
 ].flat();
 
 export interface Ended {

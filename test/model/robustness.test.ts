@@ -8,14 +8,24 @@ import { Random } from "../support/random.ts";
 
 setDefaultTimeout(60_000); // test machines are busy
 
-test("2,000 bad calls at Model and at the native model are errors, never a crash", () => {
-  const child = spawnSync(process.execPath, [join(import.meta.dirname, "..", "support", "fuzz_model.ts"), "2000", "1"], { encoding: "utf8", timeout: 170_000 });
+/** Runs a fuzzing program; its last line. */
+function fuzz(script: string, calls: number): { calls: number; resolved: number; failed: number } {
+  const child = spawnSync(process.execPath, [join(import.meta.dirname, "..", "support", script), String(calls), "1"], { encoding: "utf8", timeout: 170_000 });
   if (child.status !== 0) throw new Error(`exit status ${child.status}, signal ${child.signal}\n${child.stderr.slice(-2000)}`);
-  const { calls, resolved, failed } = JSON.parse(child.stdout.trim().split("\n").at(-1) as string);
-  expect(calls).toBe(2000);
-  expect(resolved + failed).toBe(2000);
-  expect(failed).toBeGreaterThan(800);
-}, 180_000);
+  return JSON.parse(child.stdout.trim().split("\n").at(-1) as string);
+}
+
+for (const [what, script] of [
+  ["Model and the native model", "fuzz_model.ts"],
+  ["the ops", "fuzz_ops.ts"],
+]) {
+  test(`2,000 bad calls at ${what} are errors, never a crash`, () => {
+    const { calls, resolved, failed } = fuzz(script, 2000);
+    expect(calls).toBe(2000);
+    expect(resolved + failed).toBe(2000);
+    expect(failed).toBeGreaterThan(800);
+  }, 180_000);
+}
 
 test("arguments changed after the call do not reach it", async () => {
   using model = await randomModel();

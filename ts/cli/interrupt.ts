@@ -1,6 +1,6 @@
-// Ctrl-C and SIGTERM: the first asks the work to stop at its next safe point, the second ends the process at once.
+// Ctrl-C, SIGTERM and a closed terminal: the first asks the work to stop at its next safe point, the second ends the process at once.
 
-const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const; // 128 + the signal's number, as shells have it
+const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const; // 128 + the signal's number, as shells have it
 type SignalName = keyof typeof EXIT_CODES;
 
 export interface Interrupt {
@@ -21,11 +21,28 @@ export function listenForInterrupt(say: (line: string) => void): Interrupt {
   };
   const names = Object.keys(EXIT_CODES) as SignalName[];
   for (const name of names) process.on(name, onSignal);
+  const watch = watchLauncher(() => received || onSignal("SIGTERM"));
+  // The terminal may be gone while the checkpoint is still being written; words nobody can read are no reason to fail.
+  const ignore = () => undefined;
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", ignore);
   return {
     signal: controller.signal,
     exitCode: () => received && EXIT_CODES[received],
     dispose: () => {
+      clearInterval(watch);
       for (const name of names) process.off(name, onSignal);
+      for (const stream of [process.stdout, process.stderr]) stream.off("error", ignore);
     },
   };
+}
+
+// --- internal ---
+
+/** npm and npx pass SIGTERM on to a shell between them and this process, which dies without passing it on: then the parent changes. */
+function watchLauncher(onGone: () => void): ReturnType<typeof setInterval> | undefined {
+  if (!process.env.npm_command) return undefined;
+  const parent = process.ppid;
+  const timer = setInterval(() => process.ppid !== parent && onGone(), 250);
+  timer.unref();
+  return timer;
 }
