@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { PrimekitError } from "../errors.ts";
 import { addonFile } from "./setup/build.ts";
 import { ensureAddon, setupIsOff, sourceRoot } from "./setup/ensure.ts";
+import { shortenThreadWait } from "./thread_wait.ts";
 import type { NativeAddon } from "./types.ts";
 
 let loaded: { addon: NativeAddon; path: string } | undefined;
@@ -12,6 +13,7 @@ let loaded: { addon: NativeAddon; path: string } | undefined;
 export function loadAddon(): { addon: NativeAddon; path: string } {
   if (loaded) return loaded;
   const path = findAddon();
+  shortenThreadWait();
   try {
     loaded = { addon: createRequire(import.meta.url)(path) as NativeAddon, path };
   } catch (cause) {
