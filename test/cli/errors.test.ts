@@ -47,6 +47,20 @@ describe("the main job refuses", () => {
     });
   }
 
+  test("before it makes a run folder", async () => {
+    const runs = join(root, "nothing");
+    for (const args of [
+      ["--init", join(root, "none")],
+      ["--task.minSteps", "1", "--task.maxSteps", "1"],
+      ["--model.numAttentionHeads", "7"],
+    ]) {
+      const { code, stderr } = await run(["--runs", runs, ...args]);
+      expect(code, stderr).not.toBe(0);
+      expect(stderr).toMatch(/^primekit: .*\n$/);
+      expect(existsSync(runs)).toBe(false);
+    }
+  });
+
   test("a run name that is taken", async () => {
     await mkdir(join(root, "b", "taken"), { recursive: true });
     await writeFile(join(root, "b", "taken", "note.txt"), "mine");

@@ -1,7 +1,9 @@
 // One addon, every runtime: the same kernel call and five training steps give the same bits in Bun, Deno and Node.
-import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { fingerprint, TINY } from "../cli/support.ts";
 
 setDefaultTimeout(120_000);
 
@@ -15,12 +17,14 @@ interface Result {
   [name: string]: unknown;
 }
 
-async function run(command: string[]): Promise<Result> {
+async function execute(command: string[]): Promise<string> {
   const child = Bun.spawn(command, { cwd: ROOT, stdout: "pipe", stderr: "pipe" });
   const [stdout, stderr, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   expect(code, `${command.join(" ")}: ${stderr}`).toBe(0);
-  return JSON.parse(stdout);
+  return stdout;
 }
+
+const run = async (command: string[]): Promise<Result> => JSON.parse(await execute(command));
 
 /** Major version of the `node` on PATH; 0 when there is none. */
 function nodeMajor(): number {
@@ -29,42 +33,75 @@ function nodeMajor(): number {
   return Number(/^v(\d+)/.exec(version)?.[1] ?? 0);
 }
 
-let inBun: Result;
-beforeAll(async () => {
-  inBun = await run([process.execPath, PROGRAM]);
-});
+/** All sources, this test's program among them, as JavaScript. */
+async function compile(): Promise<void> {
+  rmSync(JS, { recursive: true, force: true });
+  mkdirSync(JS, { recursive: true });
+  const options = {
+    extends: "../../tsconfig.build.json",
+    compilerOptions: { outDir: ".", rootDir: "../.." },
+    include: ["../../ts", "../../train.ts", `../../${PROGRAM}`],
+  };
+  writeFileSync(join(JS, "tsconfig.json"), JSON.stringify(options));
+  await execute([join(ROOT, "node_modules", ".bin", "tsc"), "-p", JS]);
+}
 
-describe("the same bits", () => {
+const node = nodeMajor();
+if (node < 22) console.log(`skipped: TypeScript in Node needs version 22 or later (found ${node || "none"})`);
+if (node < 20) console.log(`skipped: the JavaScript output needs Node 20 or later (found ${node || "none"})`);
+
+const RUNTIMES: { name: string; command: string[]; program: (path: string) => string; possible: boolean }[] = [
+  { name: "Deno", command: [join(ROOT, "node_modules", ".bin", "deno"), "run", "-A"], program: (path) => path, possible: true },
+  {
+    name: "Node, running the TypeScript directly",
+    command: ["node", "--experimental-strip-types", "--no-warnings"],
+    program: (path) => path,
+    possible: node >= 22,
+  },
+  {
+    name: "Node, running the JavaScript output",
+    command: ["node", "--no-warnings"],
+    program: (path) => join(JS, path.replace(/\.ts$/, ".js")),
+    possible: node >= 20,
+  },
+];
+
+let inBun: Result;
+let jobInBun: Record<string, string>;
+let runs: string;
+beforeAll(async () => {
+  runs = mkdtempSync(join(tmpdir(), "primekit-runtimes-"));
+  inBun = await run([process.execPath, PROGRAM]);
+  await execute([process.execPath, "train.ts", "--runs", runs, "--run", "bun", ...TINY]);
+  jobInBun = fingerprint(join(runs, "bun"));
+  if (node >= 20) await compile();
+}, 120_000);
+afterAll(() => rmSync(runs, { recursive: true, force: true }));
+
+describe("a kernel call and five training steps give the same bits", () => {
   test("in Bun, a second time", async () => {
     expect(inBun.norms).toHaveLength(5);
     expect(inBun.tokens).toHaveLength(8);
     expect(await run([process.execPath, PROGRAM])).toEqual(inBun);
   });
 
-  test("in Deno", async () => {
-    expect(await run([join(ROOT, "node_modules", ".bin", "deno"), "run", "-A", PROGRAM])).toEqual(inBun);
-  });
+  for (const { name, command, program, possible } of RUNTIMES) {
+    test.skipIf(!possible)(`in ${name}`, async () => {
+      expect(await run([...command, program(PROGRAM)])).toEqual(inBun);
+    });
+  }
+});
 
-  const node = nodeMajor();
-  if (node < 22) console.log(`skipped: TypeScript in Node needs version 22 or later (found ${node || "none"})`);
-  test.skipIf(node < 22)("in Node, running the TypeScript directly", async () => {
-    expect(await run(["node", "--experimental-strip-types", "--no-warnings", PROGRAM])).toEqual(inBun);
-  });
+describe("the main job, from fine-tuning to the last checkpoint, gives the same metrics and weights", () => {
+  for (const { name, command, program, possible } of RUNTIMES) {
+    test.skipIf(!possible)(`in ${name}`, async () => {
+      const id = name.replaceAll(/\W+/g, "-");
+      await execute([...command, program("train.ts"), "--runs", runs, "--run", id, ...TINY]);
+      expect(fingerprint(join(runs, id))).toEqual(jobInBun);
+    });
+  }
+});
 
-  if (node < 20) console.log(`skipped: the JavaScript output needs Node 20 or later (found ${node || "none"})`);
-  test.skipIf(node < 20)("in Node, running the JavaScript output", async () => {
-    rmSync(JS, { recursive: true, force: true });
-    mkdirSync(JS, { recursive: true });
-    const options = {
-      extends: "../../tsconfig.build.json",
-      compilerOptions: { outDir: ".", rootDir: "../.." },
-      include: ["../../ts", "../../train.ts", `../../${PROGRAM}`],
-    };
-    writeFileSync(join(JS, "tsconfig.json"), JSON.stringify(options));
-    const build = Bun.spawnSync([join(ROOT, "node_modules", ".bin", "tsc"), "-p", JS]);
-    expect(build.exitCode, build.stdout.toString()).toBe(0);
-    expect(await run(["node", "--no-warnings", join(JS, PROGRAM.replace(/\.ts$/, ".js"))])).toEqual(inBun);
-    const info = Bun.spawnSync(["node", "--no-warnings", join(JS, "ts/cli/bin.js"), "info"], { cwd: ROOT });
-    expect(info.stdout.toString()).toContain("matrix products");
-  });
+test.skipIf(node < 20)("primekit info runs as JavaScript in Node", async () => {
+  expect(await execute(["node", "--no-warnings", join(JS, "ts/cli/bin.js"), "info"])).toContain("matrix products");
 });

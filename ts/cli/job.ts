@@ -13,9 +13,15 @@ import { type PrimeResult, runPrime } from "../train/prime.ts";
 import { runSft, type SftResult } from "../train/sft.ts";
 import { type JobConfig, taskOptions } from "./job_config.ts";
 
-export interface JobContext {
-  run: RunFolder;
+/** Everything that can be wrong with a configuration shows while these are made: before there is a run folder. */
+export interface PreparedJob {
   config: JobConfig;
+  task: Task;
+  model: Model;
+}
+
+export interface JobContext extends PreparedJob {
+  run: RunFolder;
   signal: AbortSignal;
   onEvent: OnEvent;
   say: (line: string) => void;
@@ -28,21 +34,20 @@ export interface JobResult {
   stopped: boolean;
 }
 
-/** Runs or goes on with the job. Throws what the trainers throw; an abort is no error. */
-export async function runJob(context: JobContext, withPrime: boolean): Promise<JobResult> {
-  const { config } = context;
+/** The task, and the model to start from; the model is the caller's to close. */
+export async function prepareJob(config: JobConfig): Promise<PreparedJob> {
   if (config.place.threads > 0) native().setThreads(config.place.threads);
   const task = arithmeticTask(taskOptions(config.task));
-  const model = await makeModel(config, task);
-  try {
-    const sft = config.place.init ? undefined : await fineTune(context, task, model, withPrime);
-    if (!withPrime || sft?.stopped) return { task, sft, prime: undefined, stopped: sft?.stopped ?? false };
-    const { run, signal, onEvent } = context;
-    const prime = await runPrime({ config: config.prime, task, policy: model, run, resume: await resumePoint(context, run), signal, onEvent });
-    return { task, sft, prime, stopped: prime.stopped };
-  } finally {
-    model.close();
-  }
+  return { config, task, model: await makeModel(config, task) };
+}
+
+/** Runs or goes on with the job. Throws what the trainers throw; an abort is no error. */
+export async function runJob(context: JobContext, withPrime: boolean): Promise<JobResult> {
+  const { config, task, model, run, signal, onEvent } = context;
+  const sft = config.place.init ? undefined : await fineTune(context, withPrime);
+  if (!withPrime || sft?.stopped) return { task, sft, prime: undefined, stopped: sft?.stopped ?? false };
+  const prime = await runPrime({ config: config.prime, task, policy: model, run, resume: await resumePoint(context, run), signal, onEvent });
+  return { task, sft, prime, stopped: prime.stopped };
 }
 
 // --- internal ---
@@ -63,8 +68,8 @@ async function makeModel({ place, model }: JobConfig, task: Task): Promise<Model
   );
 }
 
-async function fineTune(context: JobContext, task: Task, model: Model, nested: boolean): Promise<SftResult> {
-  const { config, signal, onEvent } = context;
+async function fineTune(context: JobContext, nested: boolean): Promise<SftResult> {
+  const { config, task, model, signal, onEvent } = context;
   // The main job keeps its fine-tuning in a run folder of its own inside: PRIME starts from that model also when it resumes.
   const run = nested ? await openOrCreate(context.run.dir, "sft", config.sft) : context.run;
   try {

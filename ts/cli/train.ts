@@ -7,7 +7,7 @@ import type { Command } from "./command.ts";
 import { readConfigFile } from "./config_file.ts";
 import { mergeOptions, type Options } from "./flags.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { runJob } from "./job.ts";
+import { type PreparedJob, prepareJob, runJob } from "./job.ts";
 import { type JobConfig, jobFlags, resolveJob, resumeJob } from "./job_config.ts";
 import { createProgress } from "./progress.ts";
 import { renderAnswers, renderPlace, renderSummary } from "./report.ts";
@@ -31,46 +31,67 @@ export const sftCommand: Command = {
 type Kind = "train" | "sft";
 
 async function train(options: Options, invocation: string, kind: Kind): Promise<number> {
-  const { run, config } = await openRun(options, kind);
+  const { config, openRun } = await plan(options, kind);
+  const job = await prepareJob(config);
+  try {
+    const run = await openRun();
+    try {
+      return await trainIn(run, job, invocation, kind);
+    } finally {
+      await run.close();
+    }
+  } finally {
+    job.model.close();
+  }
+}
+
+async function trainIn(run: RunFolder, job: PreparedJob, invocation: string, kind: Kind): Promise<number> {
   const progress = createProgress(process.stderr);
   const interrupt = listenForInterrupt(progress.say);
   try {
     progress.say(`Run folder: ${run.dir}`);
-    const result = await runJob({ run, config, signal: interrupt.signal, onEvent: progress.onEvent, say: progress.say }, kind === "train");
+    const result = await runJob({ ...job, run, signal: interrupt.signal, onEvent: progress.onEvent, say: progress.say }, kind === "train");
     progress.stop();
-    const parts = [renderAnswers(result), result.stopped ? "" : renderSummary(config, result), renderPlace(run.dir, result.stopped, invocation)];
+    const parts = [renderAnswers(result), result.stopped ? "" : renderSummary(job.config, result), renderPlace(run.dir, result.stopped, invocation)];
     process.stdout.write(`\n${parts.filter(Boolean).join("\n\n")}\n`);
     return interrupt.exitCode() ?? 0;
   } finally {
     progress.stop();
     interrupt.dispose();
-    await run.close();
   }
 }
 
-async function openRun(options: Options, kind: Kind): Promise<{ run: RunFolder; config: JobConfig }> {
-  const { config: file, resume, ...flags } = options;
-  const given = mergeOptions(file === undefined ? {} : await readConfigFile(String(file)), flags);
-  if (resume !== undefined) return resumeRun(String(resume), given, kind);
-  const config = resolveJob(given);
-  const name = config.place.run || `${kind === "sft" ? "sft" : config.prime.algo}-${timestamp(new Date())}`;
-  const run = await RunFolder.create(config.place.runs, name, { kind, ...config });
-  return { run, config };
+interface Plan {
+  config: JobConfig;
+  /** Makes the run folder of a new run, or opens the one to go on with. */
+  openRun: () => Promise<RunFolder>;
 }
 
-async function resumeRun(name: string, given: Options, kind: Kind): Promise<{ run: RunFolder; config: JobConfig }> {
+async function plan(options: Options, kind: Kind): Promise<Plan> {
+  const { config: file, resume, ...flags } = options;
+  const given = mergeOptions(file === undefined ? {} : await readConfigFile(String(file)), flags);
+  if (resume !== undefined) return planResume(String(resume), given, kind);
+  const config = resolveJob(given);
+  const name = config.place.run || `${kind === "sft" ? "sft" : config.prime.algo}-${timestamp(new Date())}`;
+  return { config, openRun: () => RunFolder.create(config.place.runs, name, { kind, ...config }) };
+}
+
+async function planResume(name: string, given: Options, kind: Kind): Promise<Plan> {
   const root = String(given.runs ?? "runs");
   const names = await listRuns(root);
   const chosen = name || names[0];
   if (chosen === undefined) throw new PrimekitError("ERR_CONFIG", `There is no run to go on with in ${resolve(root)}.`);
   if (!names.includes(chosen))
     throw new PrimekitError("ERR_CONFIG", `There is no run ${JSON.stringify(chosen)} in ${resolve(root)}.${didYouMean(chosen, names)}`);
-  const run = await RunFolder.open(resolve(root, chosen));
-  const { kind: savedKind, ...saved } = run.config;
+  const { kind: savedKind, ...saved } = await RunFolder.readConfig(resolve(root, chosen));
   if (savedKind !== kind) throw new PrimekitError("ERR_CONFIG", `The run ${chosen} was made by "${savedKind}", so "${kind}" cannot go on with it.`);
   const config = resumeJob(saved as JobConfig, given);
-  await run.writeConfig({ kind, ...config });
-  return { run, config };
+  const openRun = async () => {
+    const run = await RunFolder.open(resolve(root, chosen));
+    await run.writeConfig({ kind, ...config });
+    return run;
+  };
+  return { config, openRun };
 }
 
 /** 20261121-093000, local time. */

@@ -56,13 +56,18 @@ export class RunFolder {
    */
   static async open(dir: string, options: RunFolderOptions = {}): Promise<RunFolder> {
     const path = resolve(dir);
-    const file = join(path, "config.json");
-    const text = await withIo(`open the run ${path}`, () => readFile(file, "utf8"));
-    const config = parseConfig(text, file);
+    const config = await RunFolder.readConfig(path);
     await takeLock(join(path, ".lock"), `The run ${path}`);
     await removeLeftovers(path);
     await removeLeftovers(join(path, "checkpoints"));
     return new RunFolder(path, config, options);
+  }
+
+  /** The configuration of a run, without opening it. Throws ERR_IO and ERR_CONFIG as open() does. */
+  // biome-ignore lint/suspicious/noExplicitAny: see `config`
+  static async readConfig(dir: string): Promise<any> {
+    const file = join(dir, "config.json");
+    return parseConfig(await withIo(`open the run ${dir}`, () => readFile(file, "utf8")), file);
   }
 
   /** Replaces config.json, for the few options that may change when a run goes on. */
