@@ -1,24 +1,37 @@
-"""The kernels' work in eager PyTorch, as trainers write it. Argument: logprobs | entropy | rewards.
+"""The kernels' work in eager PyTorch, as trainers write it. Prints one JSON object: seconds per run of each measurement.
 
-rewards: padded [B, T] with a mask and a loop over groups, the published form.
+Usage: torch_kernels.py {logprobs|rewards} RUNS. Rewards are padded [B, T] with a mask and loop over groups, the published form.
 """
-
+import json
 import sys
+import time
 
 import torch
-from reply import ready, serve
 
 
-def logprobs(entropy, n=1024, vocab=151936):
+def timed(body, runs):
+    body()
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        body()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def logprobs(runs, n=1024, vocab=151936):
     logits = torch.randn(n, vocab) * 3
     targets = torch.randint(0, vocab, (n, 1))
 
-    @torch.no_grad()
-    def measure():
-        log_p = torch.log_softmax(logits, dim=-1)
-        return log_p.gather(-1, targets), -(log_p.exp() * log_p).sum(-1) if entropy else None
+    def plain():
+        return torch.log_softmax(logits, dim=-1).gather(-1, targets)
 
-    return measure
+    def with_entropy():
+        log_p = torch.log_softmax(logits, dim=-1)
+        return log_p.gather(-1, targets), -(log_p.exp() * log_p).sum(-1)
+
+    with torch.no_grad():
+        return {"log_softmax_gather": timed(plain, runs), "with_entropy": timed(with_entropy, runs)}
 
 
 def implicit_rewards(phi, ref, mask, beta):
@@ -64,23 +77,23 @@ def policy_loss(log_p, old, advantage, mask, eps=0.2):
     return loss, metrics
 
 
-def rewards(rows=1024, length=1024, n=4):
+def rewards(runs, rows=1024, length=1024, n=4):
     phi, ref, old = (-torch.rand(rows, length) * 3 for _ in range(3))
     outcome = (torch.rand(rows) > 0.5).float()
     mask = torch.ones(rows, length, dtype=torch.bool)
     log_p = (old + 0.1 * torch.randn(rows, length)).requires_grad_()
 
-    def measure():
+    def step():
         with torch.no_grad():
             r, _, _ = implicit_rewards(phi, ref, mask, 0.05)
             advantage, _ = advantages(r, outcome, mask, n)
         log_p.grad = None
         policy_loss(log_p, old, advantage, mask)
 
-    return measure
+    return {"step": timed(step, runs)}
 
 
-torch.manual_seed(0)
-measure = {"logprobs": lambda: logprobs(False), "entropy": lambda: logprobs(True), "rewards": rewards}[sys.argv[1]]()
-ready("torch")
-serve(measure)
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    result = {"logprobs": logprobs, "rewards": rewards}[sys.argv[1]](int(sys.argv[2]))
+    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), **result}))
