@@ -27,8 +27,17 @@ export function completeConfig(config: Qwen2Config): Required<Omit<Qwen2Config, 
   }
   const headDim = config.headDim ?? config.hiddenSize / config.numAttentionHeads;
   if (!Number.isInteger(headDim) || headDim % 2 !== 0) throw configError("headDim (hiddenSize / numAttentionHeads)", "an even integer", headDim);
-  if (config.numAttentionHeads % config.numKeyValueHeads !== 0) throw configError("numAttentionHeads", `a multiple of numKeyValueHeads (${config.numKeyValueHeads})`, config.numAttentionHeads);
-  const complete = { ropeTheta: 10000, rmsNormEps: 1e-6, tieWordEmbeddings: true, maxPositionEmbeddings: 4096, initializerRange: 0.02, ...dropUndefined(config), headDim };
+  if (config.numAttentionHeads % config.numKeyValueHeads !== 0)
+    throw configError("numAttentionHeads", `a multiple of numKeyValueHeads (${config.numKeyValueHeads})`, config.numAttentionHeads);
+  const complete = {
+    ropeTheta: 10000,
+    rmsNormEps: 1e-6,
+    tieWordEmbeddings: true,
+    maxPositionEmbeddings: 4096,
+    initializerRange: 0.02,
+    ...dropUndefined(config),
+    headDim,
+  };
   for (const name of ["ropeTheta", "rmsNormEps", "initializerRange"] as const) {
     if (!(Number.isFinite(complete[name]) && complete[name] > 0)) throw configError(name, "a positive number", complete[name]);
   }

@@ -23,7 +23,8 @@ export async function loadWeightFiles(model: NativeModel, dir: string, tiedHead:
     found.delete(name);
   }
   const extra = [...found.keys()].filter((name) => !name.endsWith("rotary_emb.inv_freq")); // a constant that old files carry
-  if (extra.length > 0) throw new PrimekitError("ERR_MODEL_FORMAT", `The model in ${dir} has tensors its configuration does not know: ${extra.slice(0, 5).join(", ")}.`);
+  if (extra.length > 0)
+    throw new PrimekitError("ERR_MODEL_FORMAT", `The model in ${dir} has tensors its configuration does not know: ${extra.slice(0, 5).join(", ")}.`);
   for (const [file, parts] of byFile) await model.loadTensors(file, parts);
 }
 

@@ -37,7 +37,10 @@ export function readTensorFile(file: string): TensorFile {
 }
 
 /** The bytes before the data: length, JSON (padded to 8 bytes). Tensors follow in the order given, without gaps. */
-export function makeTensorHeader(tensors: readonly { name: string; type: TensorType; shape: readonly number[] }[], metadata: Record<string, string> = {}): Uint8Array {
+export function makeTensorHeader(
+  tensors: readonly { name: string; type: TensorType; shape: readonly number[] }[],
+  metadata: Record<string, string> = {},
+): Uint8Array {
   const entries: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
   let at = 0;
   for (const { name, type, shape } of tensors) {
@@ -94,7 +97,8 @@ function parseHeader(file: string, json: string): Record<string, unknown> {
 function checkEntry(file: string, name: string, entry: unknown, dataBegin: number, fileSize: number): TensorPlace {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
   const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-  if (typeof dtype !== "string" || !(dtype in elementBytes)) throw formatError(file, `tensor "${name}" has type ${describe(dtype)}, but F32, BF16 or F16 is supported`);
+  if (typeof dtype !== "string" || !(dtype in elementBytes))
+    throw formatError(file, `tensor "${name}" has type ${describe(dtype)}, but F32, BF16 or F16 is supported`);
   if (!Array.isArray(shape) || !shape.every(isSize)) throw formatError(file, `tensor "${name}" has no valid shape`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) throw formatError(file, `tensor "${name}" has no valid data_offsets`);
   const [begin, end] = offsets as [number, number];

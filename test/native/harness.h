@@ -31,8 +31,8 @@ struct Register {
 
 #define PK_CONCAT_(a, b) a##b
 #define PK_CONCAT(a, b) PK_CONCAT_(a, b)
-#define PK_TEST(name)                                                             \
-  static void PK_CONCAT(test_, __LINE__)();                                       \
+#define PK_TEST(name)                                                                               \
+  static void PK_CONCAT(test_, __LINE__)();                                                         \
   static const pk::test::Register PK_CONCAT(register_, __LINE__)(name, PK_CONCAT(test_, __LINE__)); \
   static void PK_CONCAT(test_, __LINE__)()
 
@@ -54,7 +54,8 @@ inline Backend& backend() {
 // Memory of exactly rows * cols elements, filled with values in [-scale, scale).
 class Buffer {
  public:
-  Buffer(DType dtype, int64_t rows, int64_t cols, uint64_t seed = 0, float scale = 1.0f) : bytes_(static_cast<size_t>(rows * cols * dtype_size(dtype))), dtype_(dtype), rows_(rows), cols_(cols) {
+  Buffer(DType dtype, int64_t rows, int64_t cols, uint64_t seed = 0, float scale = 1.0f)
+      : bytes_(static_cast<size_t>(rows * cols * dtype_size(dtype))), dtype_(dtype), rows_(rows), cols_(cols) {
     for (int64_t i = 0; i < rows * cols; ++i) set(i, (2.0f * philox_uniform(philox(seed, 1, static_cast<uint64_t>(i))[0]) - 1.0f) * scale);
   }
   Tensor tensor() { return {bytes_.data(), dtype_, rows_, cols_}; }
@@ -66,9 +67,12 @@ class Buffer {
     return dtype_ == DType::f32 ? f32()[i] : to_float(half()[i]);
   }
   void set(int64_t i, float value) {
-    if (dtype_ == DType::f64) reinterpret_cast<double*>(bytes_.data())[i] = value;
-    else if (dtype_ == DType::f32) f32()[i] = value;
-    else half()[i] = to_bf16(value);
+    if (dtype_ == DType::f64)
+      reinterpret_cast<double*>(bytes_.data())[i] = value;
+    else if (dtype_ == DType::f32)
+      f32()[i] = value;
+    else
+      half()[i] = to_bf16(value);
   }
   void fill(float value) {
     for (int64_t i = 0; i < size(); ++i) set(i, value);

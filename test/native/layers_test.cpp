@@ -114,7 +114,8 @@ PK_TEST("rope and attention") {
         for (int32_t length : lengths)
           for (int32_t t = 0; t < length; ++t) positions.push_back(t);
         auto table = rope_table(70, shape.head_size);
-        Buffer qkv(type, n, shape.qkv_size(), 1), out(type, n, shape.q_size()), lse(DType::f32, n, shape.heads), d_out(type, n, shape.q_size(), 2), d_qkv(type, n, shape.qkv_size());
+        Buffer qkv(type, n, shape.qkv_size(), 1), out(type, n, shape.q_size()), lse(DType::f32, n, shape.heads), d_out(type, n, shape.q_size(), 2),
+            d_qkv(type, n, shape.qkv_size());
         backend().rope(qkv.tensor(), positions.data(), table.data(), shape, false);
         backend().attention_forward(out.tensor(), lse.f32(), qkv.tensor(), offsets.data(), rows, shape);
         backend().attention_backward(d_qkv.tensor(), d_out.tensor(), out.tensor(), lse.f32(), qkv.tensor(), offsets.data(), rows, shape);
@@ -144,7 +145,8 @@ PK_TEST("decode_attention and cache_fill") {
 PK_TEST("sample") {
   for (int64_t vocab : {1, 2, 17, 1000})
     for (int64_t m : {0, 1, 9})
-      for (SampleSettings settings : {SampleSettings{1, 1, 0, 7}, SampleSettings{0, 1, 0, 7}, SampleSettings{0.5f, 0.3f, 0, 7}, SampleSettings{2, 1, 3, 7}, SampleSettings{1, 0.9f, 2000, 7}}) {
+      for (SampleSettings settings : {SampleSettings{1, 1, 0, 7}, SampleSettings{0, 1, 0, 7}, SampleSettings{0.5f, 0.3f, 0, 7}, SampleSettings{2, 1, 3, 7},
+                                      SampleSettings{1, 0.9f, 2000, 7}}) {
         Buffer logits(DType::f32, m, vocab, 1, 20.0f), logprobs(DType::f32, m, 1);
         if (vocab > 2 && m > 0) logits.set(1, -INFINITY);
         std::vector<uint64_t> ids(static_cast<size_t>(m), 11);

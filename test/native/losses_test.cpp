@@ -13,7 +13,8 @@ PK_TEST("token_logprobs") {
     for (int64_t vocab : {1, 2, 15, 16, 17, 1000})
       for (int64_t pad : {0, 3}) {
         int64_t stride = vocab + pad;
-        Buffer logits(DType::f32, n, stride, 1, 40.0f), logprobs(DType::f32, n, 1), entropy(DType::f32, n, 1), d(DType::f32, n, 1, 2), d_entropy(DType::f32, n, 1, 3), d_logits(DType::f32, n, stride);
+        Buffer logits(DType::f32, n, stride, 1, 40.0f), logprobs(DType::f32, n, 1), entropy(DType::f32, n, 1), d(DType::f32, n, 1, 2),
+            d_entropy(DType::f32, n, 1, 3), d_logits(DType::f32, n, stride);
         auto targets = random_ids(n, vocab, 4);
         if (n > 1 && vocab > 2) logits.set(stride + (targets[1] + 1) % vocab, -kInf);
         backend().token_logprobs_forward(logprobs.f32(), entropy.f32(), logits.f32(), targets.data(), n, vocab, stride, 0.7f);
@@ -35,8 +36,10 @@ PK_TEST("linear_logprobs") {
           Buffer d(DType::f32, n, 1, 3), d_entropy(DType::f32, n, 1, 4), d_hidden(type, n, c), d_weight(DType::f32, vocab, c, 5);
           auto targets = random_ids(n, vocab, 6);
           backend().linear_logprobs_forward(logprobs.f32(), entropy.f32(), lse.f32(), hidden.tensor(), weight.tensor(), targets.data(), 0.9f);
-          backend().linear_logprobs_backward(d_hidden.tensor(), d_weight.tensor(), hidden.tensor(), weight.tensor(), targets.data(), lse.f32(), entropy.f32(), d.f32(), d_entropy.f32(), 0.9f);
-          backend().linear_logprobs_backward(d_hidden.tensor(), d_weight.tensor(), hidden.tensor(), weight.tensor(), targets.data(), lse.f32(), nullptr, d.f32(), nullptr, 0.9f);
+          backend().linear_logprobs_backward(d_hidden.tensor(), d_weight.tensor(), hidden.tensor(), weight.tensor(), targets.data(), lse.f32(), entropy.f32(),
+                                             d.f32(), d_entropy.f32(), 0.9f);
+          backend().linear_logprobs_backward(d_hidden.tensor(), d_weight.tensor(), hidden.tensor(), weight.tensor(), targets.data(), lse.f32(), nullptr,
+                                             d.f32(), nullptr, 0.9f);
           PK_CHECK(logprobs.finite() && entropy.finite() && d_hidden.finite() && d_weight.finite());
         }
 }
@@ -52,7 +55,8 @@ PK_TEST("rewards and advantages") {
     for (DType type : {DType::f32, DType::f64}) {
       auto offsets = offsets_of(g.lengths), groups = offsets_of(g.groups);
       int64_t n = offsets.back(), rows = static_cast<int64_t>(g.lengths.size());
-      Buffer prm(type, n, 1, 1, 1000.0f), ref(type, n, 1, 2, 1000.0f), rewards(DType::f32, n, 1), q(DType::f32, n, 1), scores(DType::f32, rows, 1), outcome(DType::f32, rows, 1, 3);
+      Buffer prm(type, n, 1, 1, 1000.0f), ref(type, n, 1, 2, 1000.0f), rewards(DType::f32, n, 1), q(DType::f32, n, 1), scores(DType::f32, rows, 1),
+          outcome(DType::f32, rows, 1, 3);
       backend().implicit_rewards(rewards.f32(), q.f32(), scores.f32(), prm.tensor(), ref.tensor(), offsets.data(), rows, 0.05);
       PK_CHECK(rewards.finite() && q.finite() && scores.finite());
       std::vector<int32_t> ends, step_offsets = {0};
@@ -67,8 +71,8 @@ PK_TEST("rewards and advantages") {
         for (int form = 1; form < 16; ++form) {
           Buffer advantages(DType::f32, n, 1), returns(DType::f32, n, 1);
           AdvantageSettings settings{0.9f, 1.0f, 5.0f, 5.0f, baseline, (form & 4) != 0, (form & 8) != 0};
-          backend().prime_advantages(advantages.f32(), returns.f32(), form & 1 ? rewards.f32() : nullptr, form & 2 ? outcome.f32() : nullptr, offsets.data(), rows, groups.data(),
-                                     static_cast<int64_t>(g.groups.size()), settings);
+          backend().prime_advantages(advantages.f32(), returns.f32(), form & 1 ? rewards.f32() : nullptr, form & 2 ? outcome.f32() : nullptr, offsets.data(),
+                                     rows, groups.data(), static_cast<int64_t>(g.groups.size()), settings);
           PK_CHECK(advantages.finite() && returns.finite());
         }
     }
@@ -79,14 +83,15 @@ PK_TEST("losses") {
     for (DType type : {DType::f32, DType::f64}) {
       auto offsets = offsets_of(g.lengths), groups = offsets_of(g.groups);
       int64_t n = offsets.back(), rows = static_cast<int64_t>(g.lengths.size());
-      Buffer now(type, n, 1, 1, 50.0f), old(type, n, 1, 2, 50.0f), ref(type, n, 1, 3, 50.0f), advantages(DType::f32, n, 1, 4), entropy(DType::f32, n, 1, 5), labels(DType::f32, rows, 1, 6);
+      Buffer now(type, n, 1, 1, 50.0f), old(type, n, 1, 2, 50.0f), ref(type, n, 1, 3, 50.0f), advantages(DType::f32, n, 1, 4), entropy(DType::f32, n, 1, 5),
+          labels(DType::f32, rows, 1, 6);
       for (int64_t i = 0; i < rows; ++i) labels.set(i, labels.at(i) > 0 ? 1.0f : 0.0f);
       for (Aggregate aggregate : {Aggregate::token_mean, Aggregate::sequence_mean, Aggregate::sequence_sum_mean})
         for (bool extra : {false, true}) {
           Buffer d(DType::f32, n, 1), d_entropy(DType::f32, n, 1);
           PpoSettings settings{0.2f, 0.3f, aggregate, extra ? 3.0f : 0.0f, extra ? 0.01f : 0.0f, extra ? 0.1f : 0.0f, extra ? 7.0 : 0.0};
-          PpoResult result = backend().ppo_clip_loss(d.f32(), extra ? d_entropy.f32() : nullptr, now.tensor(), old.tensor(), advantages.f32(), extra ? entropy.f32() : nullptr,
-                                                     extra ? ref.tensor() : Tensor(), offsets.data(), rows, settings);
+          PpoResult result = backend().ppo_clip_loss(d.f32(), extra ? d_entropy.f32() : nullptr, now.tensor(), old.tensor(), advantages.f32(),
+                                                     extra ? entropy.f32() : nullptr, extra ? ref.tensor() : Tensor(), offsets.data(), rows, settings);
           PK_CHECK(d.finite() && std::isfinite(result.loss));
         }
       Buffer d(DType::f32, n, 1), probabilities(DType::f32, rows, 1), group_scores(DType::f32, rows, 1, 7);

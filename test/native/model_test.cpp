@@ -41,7 +41,8 @@ PK_TEST("model: forward, backward, step") {
           PackedBatch batch = batch_of(lengths, config.vocab_size);
           int64_t r = scored(lengths);
           std::vector<int32_t> prompts(lengths.size(), 1);
-          Buffer logprobs(DType::f32, r, 1), entropy(DType::f32, r, 1), d(DType::f32, r, 1, 1), d_entropy(DType::f32, r, 1, 2), logits(DType::f32, batch.size(), config.vocab_size);
+          Buffer logprobs(DType::f32, r, 1), entropy(DType::f32, r, 1), d(DType::f32, r, 1, 1), d_entropy(DType::f32, r, 1, 2),
+              logits(DType::f32, batch.size(), config.vocab_size);
           model.forward(logprobs.f32(), entropy.f32(), batch, prompts.data(), 0.8f, true, job);
           model.backward(d.f32(), d_entropy.f32(), job);
           StepResult result = model.step({1e-3f, 0.9f, 0.999f, 1e-8f, 0.1f, 1.0f});
@@ -75,10 +76,12 @@ PK_TEST("model: generation, the same in few slots as in many") {
         settings.max_batch = slots;
         auto found = generate(model, prompts, ids, settings, job);
         PK_CHECK(found.size() == 9);
-        for (const auto& sequence : found) PK_CHECK(!sequence.tokens.empty() && sequence.tokens.size() <= 17 && sequence.tokens.size() == sequence.logprobs.size());
+        for (const auto& sequence : found)
+          PK_CHECK(!sequence.tokens.empty() && sequence.tokens.size() <= 17 && sequence.tokens.size() == sequence.logprobs.size());
         if (first.empty()) first = found;
         if (type == DType::f32)
-          for (size_t i = 0; i < 9; ++i) PK_CHECK_WITH(found[i].tokens == first[i].tokens, "sequence " + std::to_string(i) + " in " + std::to_string(slots) + " slots");
+          for (size_t i = 0; i < 9; ++i)
+            PK_CHECK_WITH(found[i].tokens == first[i].tokens, "sequence " + std::to_string(i) + " in " + std::to_string(slots) + " slots");
       }
     }
 }

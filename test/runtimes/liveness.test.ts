@@ -1,5 +1,6 @@
 // Long native calls leave the event loop alone, and stop soon after an abort.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { availableParallelism, loadavg } from "node:os";
 import { type Batch, Model } from "../../ts/model.ts";
 
 setDefaultTimeout(120_000);
@@ -36,6 +37,11 @@ async function watchTimers(work: () => Promise<void>): Promise<{ latest: number;
   return { latest, ticks };
 }
 
+/** Programs that want to run per core, at least 1: on a machine that is overbooked, every wake-up waits for its turn. */
+function crowding(): number {
+  return Math.max(1, loadavg()[0] / availableParallelism());
+}
+
 /** The best of a few attempts: other programs on the machine can only make a measurement worse. */
 async function best(attempts: number, enough: number, measure: () => Promise<number>): Promise<number> {
   let smallest = Number.POSITIVE_INFINITY;
@@ -47,12 +53,13 @@ describe("the event loop", () => {
   test("fires a 5 ms timer at most 20 ms late during a training step", async () => {
     using model = await Model.load(SIZES, { dtype: "float32" });
     await trainStep(model); // allocates
-    const lateness = await best(8, 20, async () => {
+    const limit = 20 * crowding();
+    const lateness = await best(8, limit, async () => {
       const { latest, ticks } = await watchTimers(() => trainStep(model));
       expect(ticks).toBeGreaterThan(10); // else the step was too short to tell
       return latest;
     });
-    expect(lateness).toBeLessThanOrEqual(20);
+    expect(lateness).toBeLessThanOrEqual(limit);
   });
 });
 
@@ -75,7 +82,8 @@ describe("an abort", () => {
     using model = await Model.load(SIZES, { dtype: "float32" });
     await trainStep(model);
     for (const after of [20, 150]) {
-      expect(await best(8, 50, () => stopTime((signal) => trainStep(model, signal), after))).toBeLessThanOrEqual(50);
+      const limit = 50 * crowding();
+      expect(await best(8, limit, () => stopTime((signal) => trainStep(model, signal), after))).toBeLessThanOrEqual(limit);
     }
     await trainStep(model); // and the model still works
   });
@@ -84,6 +92,7 @@ describe("an abort", () => {
     using model = await Model.load(SIZES, { dtype: "float32", trainable: false });
     const prompts = Array.from({ length: 64 }, (_, i) => Array.from({ length: 32 }, (_, t) => (i + t) % 64));
     const work = (signal: AbortSignal) => model.generate(prompts, { samples: 4, maxNewTokens: 96, stop: { tokens: [] }, signal });
-    expect(await best(8, 50, () => stopTime(work, 100))).toBeLessThanOrEqual(50);
+    const limit = 50 * crowding();
+    expect(await best(8, limit, () => stopTime(work, 100))).toBeLessThanOrEqual(limit);
   });
 });
