@@ -112,10 +112,8 @@ void value_rows(float* out, int64_t hp, const float* weights, int64_t weight_str
 template <class T>
 void append(T* keys, T* values, const T* k, const T* v, int64_t t, HeadShape shape) {
   using Layout = CacheLayout<T>;
-  for (int64_t d = 0; d < shape.head_size; ++d) {
-    keys[Layout::key(t, d, shape.head_size)] = k[d];
-    values[t * shape.padded_head() + Layout::value_column(d)] = v[d];
-  }
+  for (int64_t d = 0; d < shape.head_size; d += Layout::kPerStep) std::memcpy(keys + Layout::key(t, d, shape.head_size), k + d, Layout::kPerStep * sizeof(T));
+  for (int64_t d = 0; d < shape.head_size; ++d) values[t * shape.padded_head() + Layout::value_column(d)] = v[d];
 }
 
 void softmax(float* row, int64_t n, float scale) {

@@ -28,7 +28,7 @@ class Decoder {
         ids_(ids),
         settings_(settings),
         job_(job),
-        cache_arena_(backend_),
+        cache_arena_(model.cache_arena()),
         prefill_arena_(backend_),
         step_arena_(backend_) {
     int64_t longest = 0;
@@ -56,6 +56,7 @@ class Decoder {
   void allocate_cache() {
     HeadShape s = model_.shape();
     int64_t rows = slots_ * s.kv_heads * capacity_;
+    cache_arena_.reset();
     for (int pass = 0; pass < 2; ++pass) {
       if (pass == 1) cache_arena_.allocate();
       keys_.clear();
@@ -255,7 +256,8 @@ class Decoder {
   const std::vector<uint64_t>& ids_;
   const GenerateSettings& settings_;
   JobContext& job_;
-  Arena cache_arena_, prefill_arena_, step_arena_;
+  Arena& cache_arena_;
+  Arena prefill_arena_, step_arena_;
   std::vector<Tensor> keys_, values_;  // per layer; see Backend::decode_attention
   std::vector<float> logits_;
   std::vector<GeneratedSequence> out_;

@@ -29,7 +29,8 @@ Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool re
       cast_arena_(backend),
       rope_arena_(backend),
       kept_arena_(backend),
-      work_arena_(backend) {
+      work_arena_(backend),
+      cache_arena_(backend) {
   flat(Slot::value);
   if (compute_ == DType::bf16) {
     cast_arena_.take(DType::bf16, 1, table_.size);

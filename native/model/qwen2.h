@@ -87,8 +87,10 @@ class Qwen2 {
   LayerActivations take_layer(Arena& arena, int64_t n, bool inference);
   const float* rope_table(int64_t positions);
 
+  Arena& cache_arena() { return cache_arena_; }  // the KV cache: kept from one generation to the next, as mapping it anew costs time
+
   int64_t parameter_bytes() const;
-  int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes(); }
+  int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes() + cache_arena_.bytes(); }
 
  private:
   void run_layers(const PackedBatch& batch, bool keep, JobContext& job);
@@ -117,7 +119,7 @@ class Qwen2 {
   int64_t rope_positions_ = 0;
   float* rope_table_ = nullptr;
 
-  Arena kept_arena_, work_arena_;
+  Arena kept_arena_, work_arena_, cache_arena_;
   std::vector<LayerActivations> layers_;  // one per layer, or a single shared one
   std::vector<Tensor> layer_inputs_;      // [N, C] f32 per layer, when recomputing
   struct Work {
