@@ -1,29 +1,26 @@
-// The kernels against the machine's memory bandwidth and eager PyTorch, all measured in this run.
-// bun test/bench/kernels.bench.ts [--save]: prints a table; --save writes it to test/bench/results/kernels.json.
-// PRIMEKIT_PEER_PYTHON: a Python with torch; without it the peers are skipped.
-import { spawnSync } from "node:child_process";
+// The kernels against the memory bandwidth measured beside them and against eager PyTorch; extra memory of linearLogprobs.
 import { mkdirSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { implicitRewards, linearLogprobs, linearLogprobsBackward, ppoClipLoss, primeAdvantages, tokenLogprobs } from "../../ts/kernels.ts";
 import { native } from "../../ts/native/addon.ts";
-import { machine, median, type Row, renderTable, resetPeak, residentBytes, time } from "./measure.ts";
+import { alternate, type BenchResult, RESULTS, type Timed } from "./harness.ts";
+import { machine, median, type Row, renderTable, resetPeak, residentBytes } from "./measure.ts";
+import { Peer } from "./peer.ts";
 
-const RUNS = 7;
-const python = process.env.PRIMEKIT_PEER_PYTHON;
+const GB = 1e9;
+const BANDWIDTH_MIB = 256;
+const runs: Record<string, Record<string, number[]>> = {}; // seconds, for the results file
+const versions: Record<string, string> = {};
 
-/** A peer measurement in PyTorch; undefined when there is none. */
-function peer(what: "logprobs" | "rewards"): Record<string, number[]> | undefined {
-  if (!python) return undefined;
-  const script = fileURLToPath(new URL("./peers/torch_kernels.py", import.meta.url));
-  const child = spawnSync(python, [script, what, String(RUNS)], { encoding: "utf8" });
-  if (child.status !== 0) {
-    console.log(`The PyTorch peer failed, and is left out: ${child.stderr.trim().split("\n").at(-1)}`);
-    return undefined;
-  }
-  return JSON.parse(child.stdout);
-}
+const timed = (work: () => unknown): Timed => {
+  return async () => {
+    const begin = performance.now();
+    work();
+    return (performance.now() - begin) / 1000;
+  };
+};
 
-// A cheap generator: normals for 155 million logits would take longer than the benchmark.
+// A quick generator: normals for 155 million logits would take longer than the benchmark.
 function fill(array: Float32Array, low: number, high: number): Float32Array {
   let state = 12345;
   for (let i = 0; i < array.length; i++) {
@@ -33,116 +30,110 @@ function fill(array: Float32Array, low: number, high: number): Float32Array {
   return array;
 }
 
-const GB = 1e9;
-const bandwidth = () => native().memoryBandwidth(256, 5);
-const times = (x: number) => `${x.toFixed(1)}x`;
-const percent = (x: number) => `${(100 * x).toFixed(0)} %`;
+interface Contest {
+  what: string;
+  bytes: number; // what must be read and written once, whatever the kernels do
+  work: () => unknown;
+  peer: string; // argument of peers/torch_kernels.py
+  share: number; // target: part of the read bandwidth
+  ratio?: number; // target: times the peer's speed
+}
 
-function benchTokenLogprobs(): Row[] {
+/** Runs ours, a plain read of memory and the peer in turn. */
+async function contest({ what, bytes, work, peer: peerWork, share, ratio }: Contest): Promise<Row[]> {
+  const peer = await Peer.start("torch_kernels.py", peerWork);
+  Object.assign(versions, peer?.versions);
+  const read: Timed = async () => (BANDWIDTH_MIB * 2 ** 20) / native().memoryBandwidth(BANDWIDTH_MIB, 3).read;
+  const seconds = await alternate<string>({ ours: timed(work), read, ...(peer ? { peer: () => peer.run() } : {}) });
+  peer?.stop();
+  runs[what] = seconds;
+  const ms = (name: string) => 1000 * median(seconds[name]);
+  const rate = bytes / ms("ours") / 1e6;
+  const readRate = (BANDWIDTH_MIB * 2 ** 20) / ms("read") / 1e6;
+  const ours = `${ms("ours").toFixed(2)} ms, ${rate.toFixed(1)} GB/s`;
+  const floor = `read at ${readRate.toFixed(1)} GB/s, ${((100 * rate) / readRate).toFixed(0)} % of it`;
+  const faster = peer && ms("peer") / ms("ours");
+  return [
+    { what, ours, floor, target: `${100 * share} % of read bandwidth`, met: rate / readRate >= share },
+    {
+      what: `${what}, against PyTorch (${peerWork})`,
+      ours,
+      peer: faster ? `${ms("peer").toFixed(0)} ms, ${faster.toFixed(1)}x` : "skipped",
+      target: ratio === undefined ? "" : `${ratio}x`,
+      met: ratio === undefined ? true : faster === undefined ? undefined : faster >= ratio,
+    },
+  ];
+}
+
+async function benchTokenLogprobs(): Promise<Row[]> {
   const [n, vocabSize] = [1024, 151936];
   const logits = fill(new Float32Array(n * vocabSize), -8, 8);
   const targets = Int32Array.from({ length: n }, (_, i) => (i * 7919) % vocabSize);
   const out = { logprobs: new Float32Array(n), entropy: new Float32Array(n) };
-  const run = () => tokenLogprobs(logits, targets, { vocabSize, out });
-  // Bandwidth and kernel in turn, so that a disturbance hits both.
-  const rates: number[] = [];
-  const shares: number[] = [];
-  const first = time(run, RUNS);
-  for (let i = 0; i < RUNS; i++) {
-    const { read } = native().memoryBandwidth(256, 1);
-    const seconds = time(run, 1)[0];
-    rates.push(read);
-    shares.push(logits.byteLength / seconds / read);
-    first.push(seconds);
-  }
-  const seconds = median(first);
-  const theirs = peer("logprobs");
-  const peerSeconds = theirs && median(theirs.log_softmax_gather);
-  const what = `tokenLogprobs + entropy [${n} x ${vocabSize}]`;
-  const ours = `${(seconds * 1e3).toFixed(1)} ms, ${(logits.byteLength / seconds / GB).toFixed(1)} GB/s`;
-  return [
-    {
-      what,
-      ours,
-      floor: `read ${(median(rates) / GB).toFixed(1)} GB/s`,
-      target: "60 % of read bandwidth",
-      met: median(shares) >= 0.6,
-      peer: percent(median(shares)),
-    },
-    {
-      what,
-      ours,
-      peer: peerSeconds === undefined ? "skipped" : `${(peerSeconds * 1e3).toFixed(0)} ms, ${times(peerSeconds / seconds)}`,
-      target: "8x log_softmax + gather",
-      met: peerSeconds === undefined ? undefined : peerSeconds / seconds >= 8,
-    },
-    ...(theirs
-      ? [
-          {
-            what,
-            ours,
-            peer: `${(median(theirs.with_entropy) * 1e3).toFixed(0)} ms, ${times(median(theirs.with_entropy) / seconds)}`,
-            target: "(the same with entropy)",
-            met: true,
-          },
-        ]
-      : []),
-  ];
+  const shared = {
+    what: `tokenLogprobs with entropy [${n} x ${vocabSize}]`,
+    bytes: logits.byteLength,
+    work: () => tokenLogprobs(logits, targets, { vocabSize, out }),
+    share: 0.6,
+  };
+  const withEntropy = await contest({ ...shared, peer: "log_softmax + gather + entropy" });
+  return [...(await contest({ ...shared, peer: "log_softmax + gather", ratio: 8 })), withEntropy[1]];
 }
 
-function benchRewards(): Row[] {
-  const [rows, length] = [1024, 1024];
+function rewardKernels(rows: number, length: number): [string, number, () => unknown][] {
   const n = rows * length;
-  const make = () => fill(new Float32Array(n), -3, 0);
-  const [phi, ref, logprobs, oldLogprobs] = [make(), make(), make(), make()];
-  for (let t = 0; t < n; t++) logprobs[t] = oldLogprobs[t] + 0.2 * (logprobs[t] + 1.5);
+  const [phi, ref, logprobs, oldLogprobs] = [0, 1, 2, 3].map((k) => fill(new Float32Array(n), -3 - k / 10, 0));
+  for (let t = 0; t < n; t++) logprobs[t] = oldLogprobs[t] + 0.2 * (phi[(t * 7) % n] + 1.5);
   const offsets = Int32Array.from({ length: rows + 1 }, (_, i) => i * length);
   const outcomeRewards = Float32Array.from({ length: rows }, (_, i) => ((i * 7) % 3) & 1);
   const floats = (count: number) => new Float32Array(count);
-  const implicitOut = { rewards: floats(n), q: floats(n), scores: floats(rows) };
-  const advantagesOut = { advantages: floats(n), returns: floats(n) };
-  const lossOut = { dLogprobs: floats(n) };
-  const parts: [string, number, () => unknown][] = [
-    ["implicitRewards", 16, () => implicitRewards(phi, ref, offsets, { beta: 0.05, out: implicitOut })],
-    ["primeAdvantages", 12, () => primeAdvantages({ processRewards: implicitOut.rewards, outcomeRewards, offsets, groupSize: 4, out: advantagesOut })],
-    ["ppoClipLoss", 16, () => ppoClipLoss({ logprobs, oldLogprobs, advantages: advantagesOut.advantages, offsets, out: lossOut })],
-  ];
-  const { read, copy } = bandwidth();
-  const bytes = (perToken: number) => perToken * n;
-  const measured = parts.map(([name, perToken, run]) => ({ name, perToken, seconds: median(time(run, 5 * RUNS)) }));
-  const seconds = median(
-    time(() => {
-      for (const [, , run] of parts) run();
-    }, 5 * RUNS),
-  );
-  const rate = bytes(44) / seconds;
-  const theirs = peer("rewards");
-  const peerSeconds = theirs && median(theirs.step);
-  const what = "reward kernels of one step, 1 M tokens";
-  const ours = `${(seconds * 1e3).toFixed(2)} ms, ${(rate / GB).toFixed(1)} GB/s`;
+  const rewards = { rewards: floats(n), q: floats(n), scores: floats(rows) };
+  const advantages = { advantages: floats(n), returns: floats(n) };
+  const loss = { dLogprobs: floats(n) };
+  // Bytes a token: what must be read and written once.
   return [
-    {
-      what,
-      ours,
-      floor: `copy ${(copy / GB).toFixed(1)} GB/s (read ${(read / GB).toFixed(1)})`,
-      peer: percent(rate / copy),
-      target: "40 % of copy bandwidth",
-      met: rate / copy >= 0.4,
-    },
-    {
-      what,
-      ours,
-      peer: peerSeconds === undefined ? "skipped" : `${(peerSeconds * 1e3).toFixed(0)} ms, ${times(peerSeconds / seconds)}`,
-      target: "20x eager PyTorch",
-      met: peerSeconds === undefined ? undefined : peerSeconds / seconds >= 20,
-    },
-    ...measured.map((m) => ({
-      what: `  ${m.name}`,
-      ours: `${(m.seconds * 1e3).toFixed(2)} ms, ${(bytes(m.perToken) / m.seconds / GB).toFixed(1)} GB/s`,
+    ["implicitRewards", 16, () => implicitRewards(phi, ref, offsets, { beta: 0.05, out: rewards })],
+    ["primeAdvantages", 12, () => primeAdvantages({ processRewards: rewards.rewards, outcomeRewards, offsets, groupSize: 4, out: advantages })],
+    ["ppoClipLoss", 16, () => ppoClipLoss({ logprobs, oldLogprobs, advantages: advantages.advantages, offsets, out: loss })],
+  ];
+}
+
+async function benchRewards(): Promise<Row[]> {
+  const [rows, length] = [1024, 1024];
+  const kernels = rewardKernels(rows, length);
+  const work = () => {
+    for (const [, , run] of kernels) run();
+  };
+  const all = await contest({
+    what: "implicitRewards + primeAdvantages + ppoClipLoss, 1 M tokens",
+    bytes: 44 * rows * length,
+    work,
+    peer: "loop over groups",
+    share: 0.4,
+    ratio: 20,
+  });
+  const each = await alternate(Object.fromEntries(kernels.map(([name, , run]) => [name, timed(run)])));
+  const parts = kernels.map(([name, perToken]) => {
+    const seconds = median(each[name]);
+    return {
+      what: `  ${name}`,
+      ours: `${(1000 * seconds).toFixed(2)} ms, ${((perToken * rows * length) / seconds / GB).toFixed(1)} GB/s`,
       target: "",
       met: true,
-    })),
-  ];
+    };
+  });
+  return [...all, ...parts];
+}
+
+function memoryRow(what: string, flops: number, run: () => unknown): Row {
+  resetPeak();
+  const before = residentBytes().now;
+  const begin = performance.now();
+  run();
+  const seconds = (performance.now() - begin) / 1000;
+  const extra = (residentBytes().peak - before) / 2 ** 20;
+  const ours = `${extra.toFixed(1)} MiB extra, ${seconds.toFixed(1)} s, ${(flops / seconds / 1e9).toFixed(0)} GFLOP/s`;
+  return { what, ours, target: "at most 64 MiB extra", met: extra <= 64 };
 }
 
 function benchLinearMemory(): Row[] {
@@ -151,40 +142,26 @@ function benchLinearMemory(): Row[] {
   const weight = fill(new Float32Array(vocabSize * hiddenSize), -0.05, 0.05);
   const targets = Int32Array.from({ length: n }, (_, i) => (i * 7919) % vocabSize);
   const dLogprobs = new Float32Array(n).fill(1e-3);
-  const floats = (count: number) => new Float32Array(count).fill(1); // touched, so that it counts before
-  const forwardOut = { logprobs: floats(n), entropy: floats(n), logSumExp: floats(n) };
-  const backwardOut = { dHidden: floats(hidden.length), dWeight: floats(weight.length) };
-  const passes: [string, number, () => unknown][] = [
-    ["linearLogprobs", 2, () => linearLogprobs(hidden, weight, targets, { vocabSize, hiddenSize, out: forwardOut })],
-    [
-      "linearLogprobsBackward",
-      6,
-      () => linearLogprobsBackward(hidden, weight, targets, dLogprobs, { vocabSize, hiddenSize, logSumExp: forwardOut.logSumExp, out: backwardOut }),
-    ],
+  const touched = (count: number) => new Float32Array(count).fill(1); // so that outputs count before the call
+  const out = { logprobs: touched(n), entropy: touched(n), logSumExp: touched(n) };
+  const gradients = { dHidden: touched(hidden.length), dWeight: touched(weight.length) };
+  const options = { vocabSize, hiddenSize };
+  const shape = `N=${n} C=${hiddenSize} V=${vocabSize}`;
+  const product = 2 * n * hiddenSize * vocabSize;
+  const backward = () => linearLogprobsBackward(hidden, weight, targets, dLogprobs, { ...options, logSumExp: out.logSumExp, out: gradients });
+  return [
+    memoryRow(`linearLogprobs ${shape}, peak memory`, product, () => linearLogprobs(hidden, weight, targets, { ...options, out })),
+    memoryRow(`linearLogprobsBackward ${shape}, peak memory`, 3 * product, backward),
   ];
-  return passes.map(([name, products, run]) => {
-    resetPeak();
-    const before = residentBytes().now;
-    const start = performance.now();
-    run();
-    const seconds = (performance.now() - start) / 1e3;
-    const extra = (residentBytes().peak - before) / 2 ** 20;
-    const rate = (products * n * hiddenSize * vocabSize) / seconds / 1e9;
-    return {
-      what: `${name}, N=${n} C=${hiddenSize} V=${vocabSize}`,
-      ours: `${extra.toFixed(1)} MiB extra, ${seconds.toFixed(1)} s, ${rate.toFixed(0)} GFLOP/s`,
-      target: "at most 64 MiB extra",
-      met: extra <= 64,
-    };
-  });
 }
 
-if (!python) console.log("PRIMEKIT_PEER_PYTHON is not set: the PyTorch peers are skipped.");
-const rows = [...benchTokenLogprobs(), ...benchRewards(), ...(process.platform === "linux" ? benchLinearMemory() : [])];
+const rows = [...(await benchRewards()), ...(await benchTokenLogprobs()), ...(process.platform === "linux" ? benchLinearMemory() : [])];
+const notes = ["A rate counts the bytes that must be read or written once, whatever the kernels do. Peak memory is read from /proc."];
 console.log(renderTable(rows));
+for (const note of notes) console.log(note);
 if (process.argv.includes("--save")) {
-  const folder = fileURLToPath(new URL("./results", import.meta.url));
-  mkdirSync(folder, { recursive: true });
   const { gemm, threads, cpuFeatures } = native().info();
-  writeFileSync(`${folder}/kernels.json`, `${JSON.stringify({ machine: { ...machine(), threads, gemm, cpuFeatures }, rows }, null, 2)}\n`);
+  const result: BenchResult & { runs: unknown } = { machine: { ...machine(), threads, gemm, cpuFeatures, ...versions }, rows, notes, runs };
+  mkdirSync(RESULTS, { recursive: true });
+  writeFileSync(join(RESULTS, "kernels.json"), `${JSON.stringify(result, null, 2)}\n`);
 }

@@ -3,8 +3,17 @@ import type { Options } from "./flags.ts";
 
 export const jobDefaults = {
   seed: 1,
-  model: { hiddenSize: 256, intermediateSize: 768, numHiddenLayers: 6, numAttentionHeads: 4, numKeyValueHeads: 2 },
-  task: {},
-  sft: { steps: 300, batchSize: 64, evalEvery: 0 },
-  steps: 60,
+  model: { hiddenSize: 128, intermediateSize: 384, numHiddenLayers: 4, numAttentionHeads: 4, numKeyValueHeads: 2, initializerRange: 0.08 },
+  // Demonstrations with a bad habit: at half of the digit pairs that carry, the carry is mostly forgotten.
+  task: { minSteps: 4, maxSteps: 7, operations: "+", slipRate: 0.1, habitShare: 0.5, habitRate: 0.7 },
+  sft: { steps: 500, batchSize: 64, lr: 3e-3, beta2: 0.95, evalEvery: 0 },
+  steps: 40,
+  evalEvery: 10,
+  maxNewTokens: 100,
+  lr: 2e-4,
+  prmBeta: 1,
+  prmEpochs: 2,
+  prmMinibatches: 4,
+  prmWarmupSteps: 3,
+  processClip: 0.5,
 } as const satisfies Options;

@@ -28,9 +28,14 @@ const share = (name: "slipRate" | "habitShare" | "habitRate", text: string) => z
 
 const taskSchema = z.strictObject({
   name: z.enum(["arithmetic"]).default("arithmetic").describe("what is learned"),
-  seed: integer("seed", "seed of the problems"),
+  seed: integer("seed", "seed of the problems; follows --seed unless given"),
   minSteps: integer("minSteps", "fewest steps in a problem"),
   maxSteps: integer("maxSteps", "most steps in a problem"),
+  operations: z
+    .string()
+    .regex(/^[+*-]+$/, "expected some of + - *")
+    .default(arithmeticDefaults.operations.join(""))
+    .describe("operations in a problem"),
   slipRate: share("slipRate", "chance that a demonstration slips, per step where it can"),
   habitShare: share("habitShare", "share of the digit pairs at which the wrong way is a habit of the demonstrations"),
   habitRate: share("habitRate", "chance of a slip at those"),
@@ -78,7 +83,7 @@ export function jobFlags(withPrime: boolean): Flag[] {
 /** A complete configuration from the options given (file and flags). Throws ERR_CONFIG with one line per problem. */
 export function resolveJob(given: Options): JobConfig {
   const seed = given.seed ?? jobDefaults.seed;
-  const seeded = mergeOptions({ ...jobDefaults, seed, sft: { ...jobDefaults.sft, seed }, model: { ...jobDefaults.model, seed } } as Options, given);
+  const seeded = mergeOptions({ ...jobDefaults, seed, sft: { ...jobDefaults.sft, seed }, model: { ...jobDefaults.model, seed }, task: { ...jobDefaults.task, seed } } as Options, given);
   const { model, task, sft, ...rest } = seeded;
   const place = Object.fromEntries(Object.keys(placeSchema.shape).flatMap((key) => (key in rest ? [[key, rest[key]]] : [])));
   const prime = Object.fromEntries(Object.entries(rest).filter(([key]) => !(key in placeSchema.shape)));
@@ -108,8 +113,8 @@ export function resumeJob(saved: JobConfig, given: Options): JobConfig {
   };
 }
 
-export function taskOptions({ name: _, ...options }: TaskSettings): ArithmeticOptions {
-  return options;
+export function taskOptions({ name: _, operations, ...options }: TaskSettings): ArithmeticOptions {
+  return { ...options, operations: [...operations] as ArithmeticOptions["operations"] };
 }
 
 // --- internal ---

@@ -1,37 +1,23 @@
-"""The kernels' work in eager PyTorch, as trainers write it. Prints one JSON object: seconds per run of each measurement.
-
-Usage: torch_kernels.py {logprobs|rewards} RUNS. Rewards are padded [B, T] with a mask and loop over groups, the published form.
+"""The kernels' work in eager PyTorch, as trainers write it. Argument: "log_softmax + gather" | "log_softmax + gather + entropy" |
+"loop over groups" (the reward kernels, padded [B, T] with a mask and a loop over groups: the published form).
 """
-import json
+
 import sys
-import time
 
 import torch
+from reply import ready, serve
 
 
-def timed(body, runs):
-    body()
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        body()
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
-def logprobs(runs, n=1024, vocab=151936):
+def logprobs(entropy, n=1024, vocab=151936):
     logits = torch.randn(n, vocab) * 3
     targets = torch.randint(0, vocab, (n, 1))
 
-    def plain():
-        return torch.log_softmax(logits, dim=-1).gather(-1, targets)
-
-    def with_entropy():
+    @torch.no_grad()
+    def measure():
         log_p = torch.log_softmax(logits, dim=-1)
-        return log_p.gather(-1, targets), -(log_p.exp() * log_p).sum(-1)
+        return log_p.gather(-1, targets), -(log_p.exp() * log_p).sum(-1) if entropy else None
 
-    with torch.no_grad():
-        return {"log_softmax_gather": timed(plain, runs), "with_entropy": timed(with_entropy, runs)}
+    return measure
 
 
 def implicit_rewards(phi, ref, mask, beta):
@@ -77,23 +63,24 @@ def policy_loss(log_p, old, advantage, mask, eps=0.2):
     return loss, metrics
 
 
-def rewards(runs, rows=1024, length=1024, n=4):
+def rewards(rows=1024, length=1024, n=4):
     phi, ref, old = (-torch.rand(rows, length) * 3 for _ in range(3))
     outcome = (torch.rand(rows) > 0.5).float()
     mask = torch.ones(rows, length, dtype=torch.bool)
     log_p = (old + 0.1 * torch.randn(rows, length)).requires_grad_()
 
-    def step():
+    def measure():
         with torch.no_grad():
             r, _, _ = implicit_rewards(phi, ref, mask, 0.05)
             advantage, _ = advantages(r, outcome, mask, n)
         log_p.grad = None
         policy_loss(log_p, old, advantage, mask)
 
-    return {"step": timed(step, runs)}
+    return measure
 
 
-if __name__ == "__main__":
-    torch.manual_seed(0)
-    result = {"logprobs": logprobs, "rewards": rewards}[sys.argv[1]](int(sys.argv[2]))
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), **result}))
+torch.manual_seed(0)
+measures = {"log_softmax + gather": lambda: logprobs(False), "log_softmax + gather + entropy": lambda: logprobs(True), "loop over groups": rewards}
+measure = measures[sys.argv[1]]()
+ready("torch")
+serve(measure)
