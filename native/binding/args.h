@@ -95,7 +95,8 @@ inline double read_number(const Napi::Value& value, const char* name) {
 inline int64_t read_integer(const Napi::Value& value, const char* name, int64_t low, int64_t high) {
   double number = read_number(value, name);
   if (number != std::floor(number) || number < static_cast<double>(low) || number > static_cast<double>(high))
-    throw range_error(value.Env(), std::string(name) + " must be an integer from " + std::to_string(low) + " to " + std::to_string(high) + ", but is " + std::to_string(number) + ".");
+    throw range_error(value.Env(), std::string(name) + " must be an integer from " + std::to_string(low) + " to " + std::to_string(high) + ", but is " +
+                                       std::to_string(number) + ".");
   return static_cast<int64_t>(number);
 }
 
@@ -115,9 +116,11 @@ inline int64_t check_offsets(napi_env env, Span<int32_t> offsets, int64_t total,
   if (offsets.data[0] != 0) throw range_error(env, std::string(name) + "[0] must be 0, but is " + std::to_string(offsets.data[0]) + ".");
   for (int64_t i = 1; i < offsets.size; ++i)
     if (offsets.data[i] < offsets.data[i - 1])
-      throw range_error(env, std::string(name) + " must not decrease, but " + name + "[" + std::to_string(i) + "] is " + std::to_string(offsets.data[i]) + " after " + std::to_string(offsets.data[i - 1]) + ".");
+      throw range_error(env, std::string(name) + " must not decrease, but " + name + "[" + std::to_string(i) + "] is " + std::to_string(offsets.data[i]) +
+                                 " after " + std::to_string(offsets.data[i - 1]) + ".");
   if (total >= 0 && offsets.data[offsets.size - 1] != total)
-    throw range_error(env, std::string(name) + " must end at " + std::to_string(total) + ", but ends at " + std::to_string(offsets.data[offsets.size - 1]) + ".");
+    throw range_error(env,
+                      std::string(name) + " must end at " + std::to_string(total) + ", but ends at " + std::to_string(offsets.data[offsets.size - 1]) + ".");
   return offsets.size - 1;
 }
 

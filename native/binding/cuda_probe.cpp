@@ -39,7 +39,8 @@ void list_devices(void* library, CudaProbe& probe) {
     char text[256] = "";
     if (name(text, sizeof text, i) == 0) probe.devices.push_back(text);
   }
-  probe.state = "The NVIDIA driver supports CUDA " + version_text(probe.driver_version) + " and sees " + std::to_string(devices) + (devices == 1 ? " GPU." : " GPUs.");
+  probe.state =
+      "The NVIDIA driver supports CUDA " + version_text(probe.driver_version) + " and sees " + std::to_string(devices) + (devices == 1 ? " GPU." : " GPUs.");
 }
 
 }  // namespace

@@ -77,7 +77,8 @@ PackedBatch read_batch(const Napi::Value& tokens_value, const Napi::Value& offse
   int64_t rows = check_offsets(env, offsets, tokens.size, "offsets");
   for (int64_t i = 0; i < tokens.size; ++i)
     if (tokens.data[i] < 0 || tokens.data[i] >= vocab)
-      throw range_error(env, "tokens[" + std::to_string(i) + "] must be a token id from 0 to " + std::to_string(vocab - 1) + ", but is " + std::to_string(tokens.data[i]) + ".");
+      throw range_error(env, "tokens[" + std::to_string(i) + "] must be a token id from 0 to " + std::to_string(vocab - 1) + ", but is " +
+                                 std::to_string(tokens.data[i]) + ".");
   return make_packed_batch(tokens.data, tokens.size, offsets.data, rows);
 }
 
@@ -86,7 +87,8 @@ std::vector<int32_t> read_prompt_lengths(const Napi::Value& value, const PackedB
   for (int64_t r = 0; r < batch.rows(); ++r) {
     int64_t length = batch.offsets[r + 1] - batch.offsets[r], low = length > 0 ? 1 : 0, high = length > 0 ? length : 1;
     if (lengths.data[r] < low || lengths.data[r] > high)
-      throw range_error(value.Env(), "promptLengths[" + std::to_string(r) + "] must be from " + std::to_string(low) + " to " + std::to_string(high) + " (the row has " + std::to_string(length) + " tokens, the first of which has no prediction), but is " +
+      throw range_error(value.Env(), "promptLengths[" + std::to_string(r) + "] must be from " + std::to_string(low) + " to " + std::to_string(high) +
+                                         " (the row has " + std::to_string(length) + " tokens, the first of which has no prediction), but is " +
                                          std::to_string(lengths.data[r]) + ".");
   }
   return {lengths.data, lengths.data + lengths.size};
@@ -98,7 +100,8 @@ std::vector<std::string> read_strings(const Napi::Value& bytes_value, const Napi
   Span<int32_t> offsets = read_array<int32_t>(offsets_value, "offsets of byte strings");
   int64_t rows = check_offsets(bytes_value.Env(), offsets, bytes.size, "offsets of byte strings");
   std::vector<std::string> out;
-  for (int64_t i = 0; i < rows; ++i) out.emplace_back(reinterpret_cast<const char*>(bytes.data) + offsets.data[i], static_cast<size_t>(offsets.data[i + 1] - offsets.data[i]));
+  for (int64_t i = 0; i < rows; ++i)
+    out.emplace_back(reinterpret_cast<const char*>(bytes.data) + offsets.data[i], static_cast<size_t>(offsets.data[i + 1] - offsets.data[i]));
   return out;
 }
 
@@ -122,7 +125,8 @@ GenerateSettings read_generate_settings(const Napi::Value& value, int64_t vocab)
   s.stop_strings = read_strings(o.Get("stopBytes"), o.Get("stopOffsets"), "stopBytes");
   if (!s.stop_strings.empty()) {
     s.token_bytes = read_strings(o.Get("tokenBytes"), o.Get("tokenOffsets"), "tokenBytes");
-    if (static_cast<int64_t>(s.token_bytes.size()) != vocab) throw range_error(env, "tokenBytes must hold one byte string per token id when there are stop strings.");
+    if (static_cast<int64_t>(s.token_bytes.size()) != vocab)
+      throw range_error(env, "tokenBytes must hold one byte string per token id when there are stop strings.");
   }
   return s;
 }
@@ -137,11 +141,14 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeModel",
-                       {InstanceMethod("initialize", &NativeModel::initialize), InstanceMethod("loadTensors", &NativeModel::load_tensors), InstanceMethod("saveTensors", &NativeModel::save_tensors),
-                        InstanceMethod("copyFrom", &NativeModel::copy_from), InstanceMethod("parameters", &NativeModel::parameters), InstanceMethod("readParameter", &NativeModel::read_parameter),
-                        InstanceMethod("writeParameter", &NativeModel::write_parameter), InstanceMethod("forward", &NativeModel::forward), InstanceMethod("logits", &NativeModel::logits),
-                        InstanceMethod("backward", &NativeModel::backward), InstanceMethod("zeroGradients", &NativeModel::zero_gradients), InstanceMethod("step", &NativeModel::step),
-                        InstanceMethod("stepCount", &NativeModel::step_count), InstanceMethod("setStepCount", &NativeModel::set_step_count), InstanceMethod("resetOptimizer", &NativeModel::reset_optimizer), InstanceMethod("generate", &NativeModel::generate_sequences),
+                       {InstanceMethod("initialize", &NativeModel::initialize), InstanceMethod("loadTensors", &NativeModel::load_tensors),
+                        InstanceMethod("saveTensors", &NativeModel::save_tensors), InstanceMethod("copyFrom", &NativeModel::copy_from),
+                        InstanceMethod("parameters", &NativeModel::parameters), InstanceMethod("readParameter", &NativeModel::read_parameter),
+                        InstanceMethod("writeParameter", &NativeModel::write_parameter), InstanceMethod("forward", &NativeModel::forward),
+                        InstanceMethod("logits", &NativeModel::logits), InstanceMethod("backward", &NativeModel::backward),
+                        InstanceMethod("zeroGradients", &NativeModel::zero_gradients), InstanceMethod("step", &NativeModel::step),
+                        InstanceMethod("stepCount", &NativeModel::step_count), InstanceMethod("setStepCount", &NativeModel::set_step_count),
+                        InstanceMethod("resetOptimizer", &NativeModel::reset_optimizer), InstanceMethod("generate", &NativeModel::generate_sequences),
                         InstanceMethod("memoryBytes", &NativeModel::memory_bytes), InstanceMethod("close", &NativeModel::close)});
   }
 
@@ -170,7 +177,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     if (!call[0].IsBigInt()) throw type_error(call.Env(), "seed must be a bigint.");
     uint64_t seed = call[0].As<Napi::BigInt>().Uint64Value(&lossless);
     float std = static_cast<float>(read_number(call[1], "std"));
-    return run_job(call.Env(), {}, {call.This()}, [m, seed, std](JobContext&) { return m->initialize(seed, std), 0; }, undefined);
+    return run_job(
+        call.Env(), {}, {call.This()}, [m, seed, std](JobContext&) { return m->initialize(seed, std), 0; }, undefined);
   }
 
   Napi::Value load_tensors(const Napi::CallbackInfo& call) {
@@ -187,7 +195,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     auto list = call[1].As<Napi::Array>();
     for (uint32_t i = 0; i < list.Length(); ++i) {
       Napi::Object o = read_object(Napi::Value(list.Get(i)), "parts[i]");
-      parts.push_back({m->table().find(read_string(o.Get("name"), "name")), read_slot(o.Get("slot")), read_file_type(o.Get("type")), read_integer(o.Get("begin"), "begin", 0, int64_t{1} << 50)});
+      parts.push_back({m->table().find(read_string(o.Get("name"), "name")), read_slot(o.Get("slot")), read_file_type(o.Get("type")),
+                       read_integer(o.Get("begin"), "begin", 0, int64_t{1} << 50)});
     }
     return run_job(
         call.Env(), {call[2], call.Env().Undefined()}, {call.This()},
@@ -243,7 +252,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     auto m = model(call.Env());
     NativeModel* other = unwrap(call[0]);
     auto from = other->model(call.Env());
-    return run_job(call.Env(), {}, {call.This(), call[0]}, [m, from](JobContext&) { return m->copy_from(*from), 0; }, undefined);
+    return run_job(
+        call.Env(), {}, {call.This(), call[0]}, [m, from](JobContext&) { return m->copy_from(*from), 0; }, undefined);
   }
 
   // Only objects made by createModel() may be unwrapped: anything else would be read as one.
@@ -325,7 +335,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value logits(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
     PackedBatch batch = read_batch(call[0], call[1], m->config().vocab_size);
-    if (batch.size() * m->config().vocab_size > (int64_t{1} << 28)) throw range_error(call.Env(), "logits() is for small batches: tokens times vocabulary must be at most 2^28.");
+    if (batch.size() * m->config().vocab_size > (int64_t{1} << 28))
+      throw range_error(call.Env(), "logits() is for small batches: tokens times vocabulary must be at most 2^28.");
     return run_job(
         call.Env(), {}, {call.This()},
         [m, batch = std::move(batch)](JobContext& job) {
@@ -345,7 +356,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
         call.Env(), {call[2], call[3]}, {call.This()},
         [m, d_logprobs = std::move(d_logprobs), d_entropy = std::move(d_entropy)](JobContext& job) {
           if (m->has_kept_forward() && static_cast<int64_t>(d_logprobs.size()) != m->kept_scored())
-            throw Error("ERR_INVALID_ARGUMENT", "dLogprobs must have " + std::to_string(m->kept_scored()) + " elements (the scored tokens of the kept forward), but has " + std::to_string(d_logprobs.size()) + ".");
+            throw Error("ERR_INVALID_ARGUMENT", "dLogprobs must have " + std::to_string(m->kept_scored()) +
+                                                    " elements (the scored tokens of the kept forward), but has " + std::to_string(d_logprobs.size()) + ".");
           m->backward(d_logprobs.data(), d_entropy.empty() ? nullptr : d_entropy.data(), job);
           return 0;
         },
@@ -354,7 +366,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 
   Napi::Value zero_gradients(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
-    return run_job(call.Env(), {}, {call.This()}, [m](JobContext&) { return m->zero_gradients(), 0; }, undefined);
+    return run_job(
+        call.Env(), {}, {call.This()}, [m](JobContext&) { return m->zero_gradients(), 0; }, undefined);
   }
 
   Napi::Value step(const Napi::CallbackInfo& call) {
@@ -376,18 +389,21 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value step_count(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
     return run_job(
-        call.Env(), {}, {call.This()}, [m](JobContext&) { return static_cast<double>(m->step_count()); }, [](Napi::Env env, double& n) { return Napi::Value(Napi::Number::New(env, n)); });
+        call.Env(), {}, {call.This()}, [m](JobContext&) { return static_cast<double>(m->step_count()); },
+        [](Napi::Env env, double& n) { return Napi::Value(Napi::Number::New(env, n)); });
   }
 
   Napi::Value set_step_count(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
     int64_t steps = read_integer(call[0], "steps", 0, int64_t{1} << 50);
-    return run_job(call.Env(), {}, {call.This()}, [m, steps](JobContext&) { return m->set_step_count(steps), 0; }, undefined);
+    return run_job(
+        call.Env(), {}, {call.This()}, [m, steps](JobContext&) { return m->set_step_count(steps), 0; }, undefined);
   }
 
   Napi::Value reset_optimizer(const Napi::CallbackInfo& call) {
     auto m = model(call.Env());
-    return run_job(call.Env(), {}, {call.This()}, [m](JobContext&) { return m->reset_optimizer(), 0; }, undefined);
+    return run_job(
+        call.Env(), {}, {call.This()}, [m](JobContext&) { return m->reset_optimizer(), 0; }, undefined);
   }
 
   Napi::Value generate_sequences(const Napi::CallbackInfo& call) {
@@ -401,7 +417,9 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     std::vector<uint64_t> sequence_ids(ids.data, ids.data + ids.size);
     return run_job(
         call.Env(), {call[4], call[5]}, {call.This()},
-        [m, prompts = std::move(prompts), settings = std::move(settings), sequence_ids = std::move(sequence_ids)](JobContext& job) { return generate(*m, prompts, sequence_ids, settings, job); },
+        [m, prompts = std::move(prompts), settings = std::move(settings), sequence_ids = std::move(sequence_ids)](JobContext& job) {
+          return generate(*m, prompts, sequence_ids, settings, job);
+        },
         [](Napi::Env env, std::vector<GeneratedSequence>& sequences) {
           std::vector<int32_t> tokens, offsets{0};
           std::vector<float> logprobs;

@@ -41,7 +41,8 @@ class OpArgs {
     Span<int32_t> span = read_array<int32_t>(object_.Get(name), name, checked(count));
     for (int64_t i = 0; i < span.size; ++i)
       if (span.data[i] < low || span.data[i] > high)
-        throw range_error(env_, std::string(name) + "[" + std::to_string(i) + "] must be from " + std::to_string(low) + " to " + std::to_string(high) + ", but is " + std::to_string(span.data[i]) + ".");
+        throw range_error(env_, std::string(name) + "[" + std::to_string(i) + "] must be from " + std::to_string(low) + " to " + std::to_string(high) +
+                                    ", but is " + std::to_string(span.data[i]) + ".");
     return {span.data, span.data + span.size};
   }
   std::vector<int32_t> offsets(const char* name, int64_t total) const {
@@ -57,7 +58,8 @@ class OpArgs {
   }
   // A number of elements that a test may ask for.
   int64_t checked(int64_t count) const {
-    if (count < 0 || count > (int64_t{1} << 27)) throw range_error(env_, "An op on host arrays takes at most 2^27 elements, but " + std::to_string(count) + " are asked for.");
+    if (count < 0 || count > (int64_t{1} << 27))
+      throw range_error(env_, "An op on host arrays takes at most 2^27 elements, but " + std::to_string(count) + " are asked for.");
     return count;
   }
 
@@ -94,7 +96,9 @@ class OpArrays {
     return tensor;
   }
   // A tensor without data for an empty vector: an optional argument left out.
-  Tensor put_optional(const std::vector<float>& values, int64_t rows, int64_t cols, DType type) { return values.empty() ? Tensor(nullptr, type, rows, cols) : put(values, rows, cols, type); }
+  Tensor put_optional(const std::vector<float>& values, int64_t rows, int64_t cols, DType type) {
+    return values.empty() ? Tensor(nullptr, type, rows, cols) : put(values, rows, cols, type);
+  }
   template <class T>
   T* put_array(const std::vector<T>& values) {
     int64_t bytes = static_cast<int64_t>(values.size() * sizeof(T));

@@ -13,7 +13,8 @@ Napi::Value matmul_op(const Napi::CallbackInfo& call) {
   int64_t m = args.size("m"), n = args.size("n"), k = args.size("k");
   bool ta = args.flag("transposeA"), tb = args.flag("transposeB");
   DType type = args.type(), out_type = args.flag("floatOut") ? DType::f32 : type;
-  auto a = args.floats("a", m * k), b = args.floats("b", k * n), bias = args.optional_floats("bias", n), start = args.optional_floats("out", args.checked(m * n));
+  auto a = args.floats("a", m * k), b = args.floats("b", k * n), bias = args.optional_floats("bias", n),
+       start = args.optional_floats("out", args.checked(m * n));
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
     Tensor out = start.empty() ? arrays.make(m, n, out_type) : arrays.put(start, m, n, out_type);
     Tensor left = arrays.put(a, ta ? k : m, ta ? m : k, type), right = arrays.put(b, tb ? n : k, tb ? k : n, type);
@@ -29,7 +30,8 @@ Napi::Value matmul_seconds_op(const Napi::CallbackInfo& call) {
   DType type = args.type();
   args.checked(args.checked(m * n) + args.checked(m * k) + args.checked(n * k));
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
-    Tensor a = arrays.put(std::vector<float>(static_cast<size_t>(m * k), 0.5f), m, k, type), b = arrays.put(std::vector<float>(static_cast<size_t>(n * k), 0.25f), n, k, type), out = arrays.make(m, n, type);
+    Tensor a = arrays.put(std::vector<float>(static_cast<size_t>(m * k), 0.5f), m, k, type),
+           b = arrays.put(std::vector<float>(static_cast<size_t>(n * k), 0.25f), n, k, type), out = arrays.make(m, n, type);
     std::vector<float> seconds;
     for (int64_t i = 0; i < repeats; ++i) {
       auto begin = std::chrono::steady_clock::now();
@@ -98,7 +100,8 @@ Napi::Value rmsnorm_backward_op(const Napi::CallbackInfo& call) {
   auto x = args.floats("x", n * c), weight = args.floats("weight", c), rstd = args.floats("rstd", n);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
     Tensor dx = arrays.put(d_x, n, c), dx_cast = arrays.make(n, c, type), dw = arrays.put(d_weight, 1, c);
-    arrays.backend().rmsnorm_backward(dx, dx_cast, dw.f32(), arrays.put(d_normed, n, c, type), arrays.put(x, n, c), arrays.put_array(weight), arrays.put_array(rstd));
+    arrays.backend().rmsnorm_backward(dx, dx_cast, dw.f32(), arrays.put(d_normed, n, c, type), arrays.put(x, n, c), arrays.put_array(weight),
+                                      arrays.put_array(rstd));
     return {{"dX", arrays.read(dx)}, {"dXCast", arrays.read(dx_cast)}, {"dWeight", arrays.read(dw)}};
   });
 }
@@ -127,7 +130,8 @@ Napi::Value attention_forward_op(const Napi::CallbackInfo& call) {
   auto offsets = args.offsets("offsets", n);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
     Tensor out = arrays.make(n, shape.q_size(), type), lse = arrays.make(n, shape.heads);
-    arrays.backend().attention_forward(out, lse.f32(), arrays.put(qkv, n, shape.qkv_size(), type), arrays.put_array(offsets), static_cast<int64_t>(offsets.size()) - 1, shape);
+    arrays.backend().attention_forward(out, lse.f32(), arrays.put(qkv, n, shape.qkv_size(), type), arrays.put_array(offsets),
+                                       static_cast<int64_t>(offsets.size()) - 1, shape);
     return {{"out", arrays.read(out)}, {"lse", arrays.read(lse)}};
   });
 }
@@ -137,12 +141,13 @@ Napi::Value attention_backward_op(const Napi::CallbackInfo& call) {
   int64_t n = args.size("n");
   HeadShape shape = args.heads();
   DType type = args.type();
-  auto d_out = args.floats("dOut", n * shape.q_size()), out = args.floats("out", n * shape.q_size()), lse = args.floats("lse", n * shape.heads), qkv = args.floats("qkv", n * shape.qkv_size());
+  auto d_out = args.floats("dOut", n * shape.q_size()), out = args.floats("out", n * shape.q_size()), lse = args.floats("lse", n * shape.heads),
+       qkv = args.floats("qkv", n * shape.qkv_size());
   auto offsets = args.offsets("offsets", n);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
     Tensor d_qkv = arrays.make(n, shape.qkv_size(), type);
-    arrays.backend().attention_backward(d_qkv, arrays.put(d_out, n, shape.q_size(), type), arrays.put(out, n, shape.q_size(), type), arrays.put_array(lse), arrays.put(qkv, n, shape.qkv_size(), type), arrays.put_array(offsets),
-                                        static_cast<int64_t>(offsets.size()) - 1, shape);
+    arrays.backend().attention_backward(d_qkv, arrays.put(d_out, n, shape.q_size(), type), arrays.put(out, n, shape.q_size(), type), arrays.put_array(lse),
+                                        arrays.put(qkv, n, shape.qkv_size(), type), arrays.put_array(offsets), static_cast<int64_t>(offsets.size()) - 1, shape);
     return {{"dQkv", arrays.read(d_qkv)}};
   });
 }

@@ -9,13 +9,16 @@ Napi::Value squared_norm_op(const Napi::CallbackInfo& call) {
   OpArgs args(call);
   int64_t n = args.size("n");
   auto values = args.floats("values", n);
-  return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults { return {{"sum", {static_cast<float>(arrays.backend().squared_norm(arrays.put_array(values), n))}}}; });
+  return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
+    return {{"sum", {static_cast<float>(arrays.backend().squared_norm(arrays.put_array(values), n))}}};
+  });
 }
 
 Napi::Value adamw_op(const Napi::CallbackInfo& call) {
   OpArgs args(call);
   int64_t n = args.size("n");
-  AdamWSettings settings{args.number("lr"), args.exact("beta1"), args.exact("beta2"), args.number("eps"), args.number("weightDecay"), args.size("step", 1), args.number("gradScale")};
+  AdamWSettings settings{args.number("lr"),          args.exact("beta1"),  args.exact("beta2"),     args.number("eps"),
+                         args.number("weightDecay"), args.size("step", 1), args.number("gradScale")};
   auto params = args.floats("params", n), grads = args.floats("grads", n), m = args.floats("m", n), v = args.floats("v", n);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
     Tensor p = arrays.put(params, 1, n), cast = arrays.make(1, n, DType::bf16), first = arrays.put(m, 1, n), second = arrays.put(v, 1, n);
@@ -29,14 +32,17 @@ Napi::Value linear_logprobs_op(const Napi::CallbackInfo& call) {
   int64_t n = args.size("n"), c = args.size("c", 1), vocab = args.size("vocab", 1);
   DType type = args.type();
   float temperature = args.number("temperature");
-  auto hidden = args.floats("hidden", n * c), weight = args.floats("weight", vocab * c), d_logprobs = args.floats("dLogprobs", n), d_entropy = args.floats("dEntropy", n), d_weight = args.floats("dWeight", vocab * c);
+  auto hidden = args.floats("hidden", n * c), weight = args.floats("weight", vocab * c), d_logprobs = args.floats("dLogprobs", n),
+       d_entropy = args.floats("dEntropy", n), d_weight = args.floats("dWeight", vocab * c);
   auto targets = args.integers("targets", n, 0, vocab - 1);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
-    Tensor h = arrays.put(hidden, n, c, type), w = arrays.put(weight, vocab, c, type), logprobs = arrays.make(n, 1), entropy = arrays.make(n, 1), lse = arrays.make(n, 1);
+    Tensor h = arrays.put(hidden, n, c, type), w = arrays.put(weight, vocab, c, type), logprobs = arrays.make(n, 1), entropy = arrays.make(n, 1),
+           lse = arrays.make(n, 1);
     Tensor dh = arrays.make(n, c, type), dw = arrays.put(d_weight, vocab, c);
     const int32_t* t = arrays.put_array(targets);
     arrays.backend().linear_logprobs_forward(logprobs.f32(), entropy.f32(), lse.f32(), h, w, t, temperature);
-    arrays.backend().linear_logprobs_backward(dh, dw, h, w, t, lse.f32(), entropy.f32(), arrays.put_array(d_logprobs), arrays.put_array(d_entropy), temperature);
+    arrays.backend().linear_logprobs_backward(dh, dw, h, w, t, lse.f32(), entropy.f32(), arrays.put_array(d_logprobs), arrays.put_array(d_entropy),
+                                              temperature);
     return {{"logprobs", arrays.read(logprobs)}, {"entropy", arrays.read(entropy)}, {"dHidden", arrays.read(dh)}, {"dWeight", arrays.read(dw)}};
   });
 }
@@ -53,8 +59,10 @@ Napi::Value decode_attention_op(const Napi::CallbackInfo& call) {
   int64_t capacity = (n + 15) / 16 * 16;
   args.checked(args.checked(copies * shape.kv_heads * capacity) * shape.padded_head());
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
-    Tensor rows = arrays.put(qkv, n, shape.qkv_size(), type), keys = arrays.make(copies * shape.kv_heads, shape.head_size * capacity, type), values = arrays.make(copies * shape.kv_heads, capacity * shape.padded_head(), type);
-    Tensor out = arrays.make(n - filled, shape.q_size(), type), all = arrays.make(copies, shape.q_size(), type), inputs = arrays.make(copies, shape.qkv_size(), type);
+    Tensor rows = arrays.put(qkv, n, shape.qkv_size(), type), keys = arrays.make(copies * shape.kv_heads, shape.head_size * capacity, type),
+           values = arrays.make(copies * shape.kv_heads, capacity * shape.padded_head(), type);
+    Tensor out = arrays.make(n - filled, shape.q_size(), type), all = arrays.make(copies, shape.q_size(), type),
+           inputs = arrays.make(copies, shape.qkv_size(), type);
     std::vector<int32_t> order(static_cast<size_t>(copies));
     for (int64_t i = 0; i < copies; ++i) order[static_cast<size_t>(i)] = static_cast<int32_t>(copies - 1 - i);
     const int32_t* slots = arrays.put_array(order);
@@ -80,7 +88,8 @@ Napi::Value sample_op(const Napi::CallbackInfo& call) {
     std::vector<int32_t> tokens(static_cast<size_t>(m));
     int32_t* out = arrays.put_array(tokens);
     Tensor logprobs = arrays.make(m, 1);
-    arrays.backend().sample(out, logprobs.f32(), arrays.put_array(logits), arrays.put_array(std::vector<uint64_t>(sequences.begin(), sequences.end())), arrays.put_array(positions), m, vocab, settings);
+    arrays.backend().sample(out, logprobs.f32(), arrays.put_array(logits), arrays.put_array(std::vector<uint64_t>(sequences.begin(), sequences.end())),
+                            arrays.put_array(positions), m, vocab, settings);
     arrays.backend().copy_to_host(tokens.data(), out, m * static_cast<int64_t>(sizeof(int32_t)));
     return {{"tokens", {tokens.begin(), tokens.end()}}, {"logprobs", arrays.read(logprobs)}};
   });

@@ -1,11 +1,11 @@
 #include "binding/worker.h"
 
-#include "binding/args.h"
-
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
+
+#include "binding/args.h"
 
 namespace pk {
 

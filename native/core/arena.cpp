@@ -1,6 +1,5 @@
 #include "core/arena.h"
 
-
 namespace pk {
 
 Arena::~Arena() { release(); }

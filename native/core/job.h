@@ -9,8 +9,8 @@
 namespace pk {
 
 struct JobContext {
-  const std::atomic<int32_t>* cancel = nullptr;                // non-zero asks the job to stop
-  std::function<void(int64_t done, int64_t total)> progress;   // may be empty; called from the compute thread
+  const std::atomic<int32_t>* cancel = nullptr;               // non-zero asks the job to stop
+  std::function<void(int64_t done, int64_t total)> progress;  // may be empty; called from the compute thread
 
   // Call between units of work of at most a few tens of milliseconds.
   void check() const {

@@ -26,9 +26,7 @@ struct Tensor {
   }
   float* f32() const { return static_cast<float*>(data); }
   // Rows [begin, begin + count) of this matrix.
-  Tensor slice_rows(int64_t begin, int64_t count) const {
-    return {static_cast<char*>(data) + begin * cols * dtype_size(dtype), dtype, count, cols};
-  }
+  Tensor slice_rows(int64_t begin, int64_t count) const { return {static_cast<char*>(data) + begin * cols * dtype_size(dtype), dtype, count, cols}; }
 };
 
 // bfloat16 as stored: the upper half of a float32. Arithmetic is done in float32.

@@ -68,10 +68,10 @@ void forward_sequence(T* out, float* lse, const T* qkv, int64_t length, int64_t 
   static thread_local Scratch scratch;
   int64_t hd = shape.head_size, hp = pad16(hd), tp = pad16(length), group = shape.heads / shape.kv_heads, stride = shape.qkv_size();
   float* keys = scratch.get<float>(hd * tp + length * hp + kQueryBlock * (hp + tp + hp));  // [hd, tp]
-  float* values = keys + hd * tp;                                                         // [T, hp]
-  float* q = values + length * hp;                                                        // [block, hp]
-  float* scores = q + kQueryBlock * hp;                                                   // [block, tp]
-  float* o = scores + kQueryBlock * tp;                                                   // [block, hp]
+  float* values = keys + hd * tp;                                                          // [T, hp]
+  float* q = values + length * hp;                                                         // [block, hp]
+  float* scores = q + kQueryBlock * hp;                                                    // [block, tp]
+  float* o = scores + kQueryBlock * tp;                                                    // [block, hp]
   load_transposed<T>(keys, tp, {qkv + shape.q_size() + kv_head * hd, stride}, length, hd);
   load_rows<T>(values, hp, {qkv + shape.q_size() + shape.kv_size() + kv_head * hd, stride}, 0, length, hd, 1.0f);
   float scale = 1.0f / std::sqrt(static_cast<float>(hd));
@@ -118,16 +118,16 @@ void backward_sequence(T* d_qkv, const T* d_out, const T* out, const float* lse,
   static thread_local Scratch scratch;
   int64_t hd = shape.head_size, hp = pad16(hd), tp = pad16(length), group = shape.heads / shape.kv_heads, stride = shape.qkv_size(), d_size = shape.q_size();
   float* keys_t = scratch.get<float>(2 * hd * tp + 3 * length * hp + kQueryBlock * (2 * tp + 4 * hp));  // [hd, tp]
-  float* values_t = keys_t + hd * tp;                                                                  // [hd, tp]
-  float* keys = values_t + hd * tp;                                                                    // [T, hp]
-  float* d_keys = keys + length * hp;                                                                  // [T, hp]
-  float* d_values = d_keys + length * hp;                                                              // [T, hp]
-  float* scores = d_values + length * hp;                                                              // [block, tp]
-  float* d_scores = scores + kQueryBlock * tp;                                                         // [block, tp]
-  float* q = d_scores + kQueryBlock * tp;                                                              // [block, hp]
-  float* d_o = q + kQueryBlock * hp;                                                                   // [block, hp]
-  float* o = d_o + kQueryBlock * hp;                                                                   // [block, hp]
-  float* d_q = o + kQueryBlock * hp;                                                                   // [block, hp]
+  float* values_t = keys_t + hd * tp;                                                                   // [hd, tp]
+  float* keys = values_t + hd * tp;                                                                     // [T, hp]
+  float* d_keys = keys + length * hp;                                                                   // [T, hp]
+  float* d_values = d_keys + length * hp;                                                               // [T, hp]
+  float* scores = d_values + length * hp;                                                               // [block, tp]
+  float* d_scores = scores + kQueryBlock * tp;                                                          // [block, tp]
+  float* q = d_scores + kQueryBlock * tp;                                                               // [block, hp]
+  float* d_o = q + kQueryBlock * hp;                                                                    // [block, hp]
+  float* o = d_o + kQueryBlock * hp;                                                                    // [block, hp]
+  float* d_q = o + kQueryBlock * hp;                                                                    // [block, hp]
   const T* key_columns = qkv + d_size + kv_head * hd;
   load_transposed<T>(keys_t, tp, {key_columns, stride}, length, hd);
   load_rows<T>(keys, hp, {key_columns, stride}, 0, length, hd, 1.0f);
@@ -168,19 +168,21 @@ void CpuBackend::attention_forward(Tensor out, float* lse, Tensor qkv, const int
     parallel_for(rows * shape.kv_heads, 1, [&](int64_t task, int64_t) {
       int64_t row = task / shape.kv_heads, begin = offsets[row], length = offsets[row + 1] - begin;
       if (length == 0) return;
-      forward_sequence(out.as<T>() + begin * shape.q_size(), lse ? lse + begin * shape.heads : nullptr, qkv.as<T>() + begin * shape.qkv_size(), length, task % shape.kv_heads, shape);
+      forward_sequence(out.as<T>() + begin * shape.q_size(), lse ? lse + begin * shape.heads : nullptr, qkv.as<T>() + begin * shape.qkv_size(), length,
+                       task % shape.kv_heads, shape);
     });
   });
 }
 
-void CpuBackend::attention_backward(Tensor d_qkv, Tensor d_out, Tensor out, const float* lse, Tensor qkv, const int32_t* offsets, int64_t rows, HeadShape shape) {
+void CpuBackend::attention_backward(Tensor d_qkv, Tensor d_out, Tensor out, const float* lse, Tensor qkv, const int32_t* offsets, int64_t rows,
+                                    HeadShape shape) {
   dispatch(qkv.dtype, [&](auto* tag) {
     using T = Element<decltype(tag)>;
     parallel_for(rows * shape.kv_heads, 1, [&](int64_t task, int64_t) {
       int64_t row = task / shape.kv_heads, begin = offsets[row], length = offsets[row + 1] - begin;
       if (length == 0) return;
-      backward_sequence(d_qkv.as<T>() + begin * shape.qkv_size(), d_out.as<T>() + begin * shape.q_size(), out.as<T>() + begin * shape.q_size(), lse + begin * shape.heads,
-                        qkv.as<T>() + begin * shape.qkv_size(), length, task % shape.kv_heads, shape);
+      backward_sequence(d_qkv.as<T>() + begin * shape.qkv_size(), d_out.as<T>() + begin * shape.q_size(), out.as<T>() + begin * shape.q_size(),
+                        lse + begin * shape.heads, qkv.as<T>() + begin * shape.qkv_size(), length, task % shape.kv_heads, shape);
     });
   });
 }

@@ -18,8 +18,8 @@ void attend(T* out, T* keys, T* values, const T* qkv, int64_t length, int64_t kv
   static thread_local Scratch scratch;
   int64_t hd = shape.head_size, hp = shape.padded_head(), group = shape.heads / shape.kv_heads, padded = (length + 16) / 16 * 16;
   float* q = scratch.get<float>(group * (hd + hp + padded));  // [group, HD]
-  float* o = q + group * hd;                                      // [group, HDP]
-  float* scores = o + group * hp;                                 // [group, padded]
+  float* o = q + group * hd;                                  // [group, HDP]
+  float* scores = o + group * hp;                             // [group, padded]
   const T* k = qkv + shape.q_size() + kv_head * hd;
   const T* v = k + shape.kv_size();
   for (int64_t d = 0; d < hd; ++d) {
@@ -48,13 +48,15 @@ void attend(T* out, T* keys, T* values, const T* qkv, int64_t length, int64_t kv
 
 }  // namespace
 
-void CpuBackend::decode_attention(Tensor out, Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, const int32_t* lengths, int64_t capacity, HeadShape shape) {
+void CpuBackend::decode_attention(Tensor out, Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, const int32_t* lengths, int64_t capacity,
+                                  HeadShape shape) {
   dispatch(qkv.dtype, [&](auto* tag) {
     using T = Element<decltype(tag)>;
     parallel_for(qkv.rows * shape.kv_heads, 2, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         int64_t i = task / shape.kv_heads, kv_head = task % shape.kv_heads, cache = (slots[i] * shape.kv_heads + kv_head) * capacity;
-        attend(out.as<T>() + i * shape.q_size(), keys.as<T>() + cache * shape.head_size, values.as<T>() + cache * shape.padded_head(), qkv.as<T>() + i * shape.qkv_size(), lengths[i], kv_head, capacity, shape);
+        attend(out.as<T>() + i * shape.q_size(), keys.as<T>() + cache * shape.head_size, values.as<T>() + cache * shape.padded_head(),
+               qkv.as<T>() + i * shape.qkv_size(), lengths[i], kv_head, capacity, shape);
       }
     });
   });

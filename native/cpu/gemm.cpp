@@ -44,7 +44,8 @@ void portable_rows(const MatmulCall& call, int64_t row_begin, int64_t row_end) {
     for (int64_t k0 = 0; k0 < depth; k0 += kDepth) {
       int64_t k = std::min(kDepth, depth - k0);
       for (int64_t i = 0; i < m; ++i)
-        for (int64_t p = 0; p < k; ++p) a_block[i * kDepth + p] = call.transpose_a ? element(call.a, k0 + p, row_begin + i) : element(call.a, row_begin + i, k0 + p);
+        for (int64_t p = 0; p < k; ++p)
+          a_block[i * kDepth + p] = call.transpose_a ? element(call.a, k0 + p, row_begin + i) : element(call.a, row_begin + i, k0 + p);
       for (int64_t p = 0; p < k; ++p)
         for (int64_t j = 0; j < padded; ++j)
           b_panel[p * kCols + j] = j >= cols ? 0.0f : call.transpose_b ? element(call.b, j0 + j, k0 + p) : element(call.b, k0 + p, j0 + j);

@@ -53,7 +53,8 @@ Primitive make_primitive(const MatmulCall& call, int64_t m, int64_t n, int64_t k
   }
   try {
 #if DNNL_VERSION_MAJOR >= 3
-    auto description = call.bias ? dnnl::matmul::primitive_desc(engine(), p.a, p.b, p.bias, p.out, attr) : dnnl::matmul::primitive_desc(engine(), p.a, p.b, p.out, attr);
+    auto description =
+        call.bias ? dnnl::matmul::primitive_desc(engine(), p.a, p.b, p.bias, p.out, attr) : dnnl::matmul::primitive_desc(engine(), p.a, p.b, p.out, attr);
 #else
     auto operation = call.bias ? dnnl::matmul::desc(p.a, p.b, p.bias, p.out) : dnnl::matmul::desc(p.a, p.b, p.out);
     dnnl::matmul::primitive_desc description(operation, attr, engine());

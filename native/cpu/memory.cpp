@@ -55,7 +55,8 @@ void CpuBackend::zero(void* data, int64_t bytes) {
 }
 
 void CpuBackend::copy(void* to, const void* from, int64_t bytes) {
-  parallel_for(bytes, 1 << 20, [&](int64_t begin, int64_t end) { std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin, end - begin); });
+  parallel_for(bytes, 1 << 20,
+               [&](int64_t begin, int64_t end) { std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin, end - begin); });
 }
 
 void CpuBackend::copy_from_host(void* to, const void* from, int64_t bytes) { copy(to, from, bytes); }

@@ -25,7 +25,8 @@ void CpuBackend::adamw(float* params, bf16* params_cast, const float* grads, flo
   double step = static_cast<double>(s.step);
   float correct1 = static_cast<float>(1.0 / (1.0 - std::pow(s.beta1, step)));
   float correct2 = static_cast<float>(1.0 / (1.0 - std::pow(s.beta2, step)));
-  float beta1 = static_cast<float>(s.beta1), rest1 = static_cast<float>(1.0 - s.beta1), beta2 = static_cast<float>(s.beta2), rest2 = static_cast<float>(1.0 - s.beta2);
+  float beta1 = static_cast<float>(s.beta1), rest1 = static_cast<float>(1.0 - s.beta1), beta2 = static_cast<float>(s.beta2),
+        rest2 = static_cast<float>(1.0 - s.beta2);
   float keep = 1.0f - s.lr * s.weight_decay;
   parallel_for(n, 1 << 14, [&](int64_t begin, int64_t end) {
 #pragma omp simd

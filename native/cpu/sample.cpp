@@ -87,7 +87,8 @@ void sample_row(int32_t* token, float* logprob, const float* logits, int64_t voc
 
 }  // namespace
 
-void CpuBackend::sample(int32_t* tokens, float* logprobs, const float* logits, const uint64_t* sequence_ids, const int32_t* positions, int64_t m, int64_t vocab, const SampleSettings& settings) {
+void CpuBackend::sample(int32_t* tokens, float* logprobs, const float* logits, const uint64_t* sequence_ids, const int32_t* positions, int64_t m, int64_t vocab,
+                        const SampleSettings& settings) {
   parallel_for(m, 8, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) sample_row(tokens + i, logprobs + i, logits + i * vocab, vocab, sequence_ids[i], positions[i], settings);
   });

@@ -35,7 +35,8 @@ inline void gemm_tile(int64_t k, const float* a, int64_t a_row, int64_t a_col, c
 }
 
 template <int NV, class B>
-inline void gemm_columns(int64_t m, int64_t k, const float* a, int64_t a_row, int64_t a_col, const B* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+inline void gemm_columns(int64_t m, int64_t k, const float* a, int64_t a_row, int64_t a_col, const B* b, int64_t b_row, float* c, int64_t c_row,
+                         bool accumulate) {
   int64_t i = 0;
   for (; i + 8 <= m; i += 8) gemm_tile<8, NV>(k, a + i * a_row, a_row, a_col, b, b_row, c + i * c_row, c_row, accumulate);
   for (; i + 4 <= m; i += 4) gemm_tile<4, NV>(k, a + i * a_row, a_row, a_col, b, b_row, c + i * c_row, c_row, accumulate);
@@ -47,7 +48,8 @@ inline void gemm_columns(int64_t m, int64_t k, const float* a, int64_t a_row, in
 
 // c[m,n] (+)= a[m,k] @ b[k,n], b float32 or bfloat16; n a multiple of 16 (callers pad). a element (i, j) is at a[i * a_row + j * a_col].
 template <class B>
-inline void small_gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_col, const B* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+inline void small_gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_col, const B* b, int64_t b_row, float* c, int64_t c_row,
+                       bool accumulate) {
   int64_t j = 0;
   if (m < 4)  // few rows: wider tiles, so that enough sums are in flight to hide the latency
     for (; j + 64 <= n; j += 64) detail::gemm_columns<4>(m, k, a, a_row, a_col, b + j, b_row, c + j, c_row, accumulate);

@@ -15,14 +15,22 @@ constexpr int64_t kLogitsElements = 16 << 20;  // logits held at once: 64 MiB
 struct Active {
   int64_t sequence;  // p * G + g
   int32_t slot;
-  int32_t length;    // entries in the cache
-  int32_t token;     // the next input
+  int32_t length;  // entries in the cache
+  int32_t token;   // the next input
 };
 
 class Decoder {
  public:
   Decoder(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& ids, const GenerateSettings& settings, JobContext& job)
-      : model_(model), backend_(model.backend()), prompts_(prompts), ids_(ids), settings_(settings), job_(job), cache_arena_(backend_), prefill_arena_(backend_), step_arena_(backend_) {
+      : model_(model),
+        backend_(model.backend()),
+        prompts_(prompts),
+        ids_(ids),
+        settings_(settings),
+        job_(job),
+        cache_arena_(backend_),
+        prefill_arena_(backend_),
+        step_arena_(backend_) {
     int64_t longest = 0;
     for (int64_t p = 0; p < prompts.rows(); ++p) longest = std::max<int64_t>(longest, prompts.offsets[p + 1] - prompts.offsets[p]);
     capacity_ = (longest + settings.max_new_tokens + 15) / 16 * 16;
@@ -124,7 +132,8 @@ class Decoder {
     for (int64_t l = 0; l < model_.config().layers; ++l) {
       model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), batch.positions.data());
       for (int64_t i = 0; i < r; ++i)
-        backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), slots[i].data(), static_cast<int64_t>(slots[i].size()), capacity_, model_.shape());
+        backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), slots[i].data(),
+                            static_cast<int64_t>(slots[i].size()), capacity_, model_.shape());
       backend_.attention_forward(a.attention, nullptr, a.qkv, batch.offsets.data(), batch.rows(), model_.shape());
       model_.layer_rest(l, a, act, delta);
       job_.check();
@@ -159,7 +168,8 @@ class Decoder {
     backend_.embedding_forward(a.x_in, tokens.data(), model_.value(model_.table().embedding));
     for (int64_t l = 0; l < model_.config().layers; ++l) {
       model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), lengths.data());
-      backend_.decode_attention(a.attention.slice_rows(0, m), keys_[l], values_[l], a.qkv.slice_rows(0, m), slots.data(), lengths.data(), capacity_, model_.shape());
+      backend_.decode_attention(a.attention.slice_rows(0, m), keys_[l], values_[l], a.qkv.slice_rows(0, m), slots.data(), lengths.data(), capacity_,
+                                model_.shape());
       model_.layer_rest(l, a, act, delta);
     }
     model_.final_norm(normed, rstd.f32(), a.x_in, a.x_in, delta);
@@ -213,7 +223,8 @@ class Decoder {
   // Keeps a sequence active, or finishes it and frees its slot.
   void accept(const Active& s) {
     GeneratedSequence& sequence = out_[s.sequence];
-    bool stop = std::find(settings_.stop_tokens.begin(), settings_.stop_tokens.end(), s.token) != settings_.stop_tokens.end() || ends_in_stop_string(sequence.tokens);
+    bool stop =
+        std::find(settings_.stop_tokens.begin(), settings_.stop_tokens.end(), s.token) != settings_.stop_tokens.end() || ends_in_stop_string(sequence.tokens);
     if (!stop && static_cast<int64_t>(sequence.tokens.size()) < settings_.max_new_tokens) {
       active_.push_back(s);
       return;
@@ -255,7 +266,8 @@ class Decoder {
 
 }  // namespace
 
-std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& sequence_ids, const GenerateSettings& settings, JobContext& job) {
+std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& sequence_ids, const GenerateSettings& settings,
+                                        JobContext& job) {
   if (prompts.rows() == 0 || settings.samples == 0) return {};
   return Decoder(model, prompts, sequence_ids, settings, job).run();
 }

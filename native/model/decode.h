@@ -11,9 +11,9 @@
 namespace pk {
 
 struct GenerateSettings {
-  int64_t samples = 1;       // G
+  int64_t samples = 1;  // G
   int64_t max_new_tokens = 0;
-  int64_t max_batch = 256;   // slots
+  int64_t max_batch = 256;  // slots
   SampleSettings sampling{};
   std::vector<int32_t> stop_tokens;
   std::vector<std::string> stop_strings;
@@ -23,10 +23,11 @@ struct GenerateSettings {
 struct GeneratedSequence {
   std::vector<int32_t> tokens;  // the stop token included
   std::vector<float> logprobs;
-  bool stopped = false;         // by a stop token or stop string, not by the length limit
+  bool stopped = false;  // by a stop token or stop string, not by the length limit
 };
 
 // prompts: packed rows, none empty. sequence_ids [P*G] name the random streams. Result: [P*G], prompt-major.
-std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& sequence_ids, const GenerateSettings& settings, JobContext& job);
+std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& sequence_ids, const GenerateSettings& settings,
+                                        JobContext& job);
 
 }  // namespace pk

@@ -26,7 +26,7 @@ struct Parameter {
   int64_t offset;  // in elements
   int64_t rows;    // 1 for vectors
   int64_t cols;
-  bool matrix;     // matrices have two dimensions in the checkpoint and take weight decay
+  bool matrix;  // matrices have two dimensions in the checkpoint and take weight decay
   int64_t size() const { return rows * cols; }
 };
 

@@ -77,7 +77,8 @@ void Qwen2::initialize(uint64_t seed, float std) {
 }
 
 void Qwen2::copy_from(Qwen2& other) {
-  if (other.table_.size != table_.size || other.table_.entries.size() != table_.entries.size()) throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model of the same configuration.");
+  if (other.table_.size != table_.size || other.table_.entries.size() != table_.entries.size())
+    throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model of the same configuration.");
   backend_.copy(flat(Slot::value), other.flat(Slot::value), table_.size * 4);
   weights_changed();
 }

@@ -24,16 +24,16 @@ struct StepResult {
 
 // What one layer keeps for its backward. N tokens of a packed batch; T is the compute type.
 struct LayerActivations {
-  Tensor x_in;       // [N, C] f32: residual stream entering the layer
-  Tensor rstd_in;    // [N, 1] f32
-  Tensor normed_in;  // [N, C] T
-  Tensor qkv;        // [N, QKV] T, rotated
-  Tensor attention;  // [N, D] T
-  Tensor lse;        // [N, NH] f32
-  Tensor x_mid;      // [N, C] f32: residual stream after attention
-  Tensor rstd_mid;   // [N, 1] f32
-  Tensor normed_mid; // [N, C] T
-  Tensor gate_up;    // [N, 2F] T
+  Tensor x_in;        // [N, C] f32: residual stream entering the layer
+  Tensor rstd_in;     // [N, 1] f32
+  Tensor normed_in;   // [N, C] T
+  Tensor qkv;         // [N, QKV] T, rotated
+  Tensor attention;   // [N, D] T
+  Tensor lse;         // [N, NH] f32
+  Tensor x_mid;       // [N, C] f32: residual stream after attention
+  Tensor rstd_mid;    // [N, 1] f32
+  Tensor normed_mid;  // [N, C] T
+  Tensor gate_up;     // [N, 2F] T
 };
 
 struct PackedBatch {

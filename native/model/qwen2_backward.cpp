@@ -15,7 +15,8 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
   int64_t c = config_.hidden_size;
   try {
     Tensor d_head(gradients + table_.head, config_.vocab_size, c);
-    backend_.linear_logprobs_backward(w_.d_scored, d_head, w_.scored_hidden, head(), scored_targets_.data(), w_.lse.f32(), scored_entropy_.data(), d_logprobs, d_entropy, temperature_);
+    backend_.linear_logprobs_backward(w_.d_scored, d_head, w_.scored_hidden, head(), scored_targets_.data(), w_.lse.f32(), scored_entropy_.data(), d_logprobs,
+                                      d_entropy, temperature_);
     job.check();
     backend_.scatter_rows(w_.d_normed, w_.d_scored, scored_rows_.data());
     backend_.zero(w_.d_x.data, w_.d_x.bytes());
@@ -92,7 +93,8 @@ StepResult Qwen2::step(const StepSettings& s) {
   ++step_count_;
   for (const Parameter& p : table_.entries) {
     AdamWSettings settings{s.lr, s.beta1, s.beta2, s.eps, p.matrix ? s.weight_decay : 0.0f, step_count_, scale};
-    backend_.adamw(value(p.offset), values_cast_ ? values_cast_ + p.offset : nullptr, gradients + p.offset, flat(Slot::first_moment) + p.offset, flat(Slot::second_moment) + p.offset, p.size(), settings);
+    backend_.adamw(value(p.offset), values_cast_ ? values_cast_ + p.offset : nullptr, gradients + p.offset, flat(Slot::first_moment) + p.offset,
+                   flat(Slot::second_moment) + p.offset, p.size(), settings);
   }
   zero_gradients();
   kept_ = false;

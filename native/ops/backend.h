@@ -34,14 +34,14 @@ struct AdamWSettings {
   float lr;
   double beta1, beta2;  // double, as 1 - 0.999 in float32 is off by 1e-5
   float eps, weight_decay;
-  int64_t step;        // 1 for the first update (bias correction)
-  float grad_scale;    // gradients are multiplied by this first (clipping)
+  int64_t step;      // 1 for the first update (bias correction)
+  float grad_scale;  // gradients are multiplied by this first (clipping)
 };
 
 struct SampleSettings {
-  float temperature;   // 0 means greedy
-  float top_p;         // 1 means off
-  int32_t top_k;       // 0 means off
+  float temperature;  // 0 means greedy
+  float top_p;        // 1 means off
+  int32_t top_k;      // 0 means off
   uint64_t seed;
 };
 
@@ -79,7 +79,7 @@ class Backend : public Memory {
   // --- linear algebra -----------------------------------------------------------------------------------------------
   // out[M,N] (+)= op(a) @ op(b) (+ bias[N] on every row). op transposes when asked. Types: a and b alike; out f32 or T.
   virtual void matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const float* bias, bool accumulate) = 0;
-  virtual void cast(Tensor out, Tensor in) = 0;                                          // f32 -> bf16 or back, same size
+  virtual void cast(Tensor out, Tensor in) = 0;                                               // f32 -> bf16 or back, same size
   virtual void column_sum(float* out /*[cols], accumulates*/, Tensor in /*[N,cols] T*/) = 0;  // bias gradients
 
   // --- layers (native/cpu/{embedding,rmsnorm,rope,attention,elementwise}.cpp) ------------------------------------------
@@ -92,14 +92,17 @@ class Backend : public Memory {
   virtual void rmsnorm_backward(Tensor d_x /*[N,C] f32*/, Tensor d_x_cast /*[N,C] T*/, float* d_weight /*[C]*/, Tensor d_normed /*[N,C] T*/,
                                 Tensor x /*[N,C] f32*/, const float* weight /*[C]*/, const float* rstd /*[N]*/) = 0;
   // Rotates q and k of qkv in place by each token's position (its index in its sequence). inverse: the backward.
-  virtual void rope(Tensor qkv /*[N,QKV] T*/, const int32_t* positions /*[N]*/, const float* table /*[positions, HD]: HD/2 cosines, then HD/2 sines*/, HeadShape shape, bool inverse) = 0;
+  virtual void rope(Tensor qkv /*[N,QKV] T*/, const int32_t* positions /*[N]*/, const float* table /*[positions, HD]: HD/2 cosines, then HD/2 sines*/,
+                    HeadShape shape, bool inverse) = 0;
   // Causal, grouped-query, within each row of the packed batch.
-  virtual void attention_forward(Tensor out /*[N,D] T*/, float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/, const int32_t* offsets /*[B+1]*/, int64_t rows, HeadShape shape) = 0;
-  virtual void attention_backward(Tensor d_qkv /*[N,QKV] T*/, Tensor d_out /*[N,D] T*/, Tensor out /*[N,D] T*/, const float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/,
-                                  const int32_t* offsets /*[B+1]*/, int64_t rows, HeadShape shape) = 0;
+  virtual void attention_forward(Tensor out /*[N,D] T*/, float* lse /*[N,NH]*/, Tensor qkv /*[N,QKV] T*/, const int32_t* offsets /*[B+1]*/, int64_t rows,
+                                 HeadShape shape) = 0;
+  virtual void attention_backward(Tensor d_qkv /*[N,QKV] T*/, Tensor d_out /*[N,D] T*/, Tensor out /*[N,D] T*/, const float* lse /*[N,NH]*/,
+                                  Tensor qkv /*[N,QKV] T*/, const int32_t* offsets /*[B+1]*/, int64_t rows, HeadShape shape) = 0;
   // gate_up holds gate in the first F columns and up in the last F.
   virtual void swiglu_forward(Tensor out /*[N,F] T*/, Tensor gate_up /*[N,2F] T*/) = 0;
-  virtual void swiglu_backward(Tensor d_gate_up /*[N,2F] T, may be gate_up*/, Tensor out_again /*[N,F] T or no data: recomputed swiglu_forward*/, Tensor d_out /*[N,F] T*/, Tensor gate_up /*[N,2F] T*/) = 0;
+  virtual void swiglu_backward(Tensor d_gate_up /*[N,2F] T, may be gate_up*/, Tensor out_again /*[N,F] T or no data: recomputed swiglu_forward*/,
+                               Tensor d_out /*[N,F] T*/, Tensor gate_up /*[N,2F] T*/) = 0;
   virtual void gather_rows(Tensor out /*[R,C] T*/, Tensor in /*[N,C] T*/, const int32_t* rows /*[R]*/) = 0;
   virtual void scatter_rows(Tensor out /*[N,C] T, zeroed first*/, Tensor in /*[R,C] T*/, const int32_t* rows /*[R], distinct*/) = 0;
 
@@ -107,30 +110,36 @@ class Backend : public Memory {
   // logprobs[i] = log softmax(logits[i] / temperature)[targets[i]]; entropy in nats. logits may have a row stride >= V.
   virtual void token_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/,
                                       int64_t n, int64_t vocab, int64_t stride, float temperature) = 0;
-  virtual void token_logprobs_backward(float* d_logits /*[N,V]*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/, const float* d_logprobs /*[N]*/,
-                                       const float* d_entropy /*[N] or null*/, int64_t n, int64_t vocab, int64_t stride, float temperature) = 0;
+  virtual void token_logprobs_backward(float* d_logits /*[N,V]*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/,
+                                       const float* d_logprobs /*[N]*/, const float* d_entropy /*[N] or null*/, int64_t n, int64_t vocab, int64_t stride,
+                                       float temperature) = 0;
   // The same on logits = hidden @ weight^T, which are never held: at most 64 MiB of scratch. lse [N] (of logits/temperature) is saved for the backward.
-  virtual void linear_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, float* lse /*[N]*/, Tensor hidden /*[N,C] T*/, Tensor weight /*[V,C] T*/,
-                                       const int32_t* targets /*[N]*/, float temperature) = 0;
+  virtual void linear_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, float* lse /*[N]*/, Tensor hidden /*[N,C] T*/,
+                                       Tensor weight /*[V,C] T*/, const int32_t* targets /*[N]*/, float temperature) = 0;
   // d_hidden is overwritten (T or f32), d_weight (f32) accumulates. entropy [N] is needed only with d_entropy.
-  virtual void linear_logprobs_backward(Tensor d_hidden /*[N,C]*/, Tensor d_weight /*[V,C] f32*/, Tensor hidden /*[N,C] T*/, Tensor weight /*[V,C] T*/, const int32_t* targets /*[N]*/,
-                                        const float* lse /*[N]*/, const float* entropy /*[N] or null*/, const float* d_logprobs /*[N]*/, const float* d_entropy /*[N] or null*/,
-                                        float temperature) = 0;
+  virtual void linear_logprobs_backward(Tensor d_hidden /*[N,C]*/, Tensor d_weight /*[V,C] f32*/, Tensor hidden /*[N,C] T*/, Tensor weight /*[V,C] T*/,
+                                        const int32_t* targets /*[N]*/, const float* lse /*[N]*/, const float* entropy /*[N] or null*/,
+                                        const float* d_logprobs /*[N]*/, const float* d_entropy /*[N] or null*/, float temperature) = 0;
 
   // --- rewards, advantages, losses (implicit_rewards.cpp, prime_advantages.cpp, ppo_clip_loss.cpp, prm_loss.cpp) ---
   // Log-prob Tensors are [N,1], float32 or float64. Sums run in float64.
-  virtual void implicit_rewards(float* rewards /*[N]*/, float* q /*[N]*/, float* scores /*[B]*/, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets /*[B+1]*/, int64_t rows, double beta) = 0;
-  virtual void step_rewards(float* cumulative /*[S]*/, float* per_step /*[S]*/, const float* q /*[N]*/, const int32_t* offsets /*[B+1]*/, const int32_t* step_ends /*[S]*/,
-                            const int32_t* step_offsets /*[B+1]*/, int64_t rows) = 0;
-  virtual void prime_advantages(float* advantages /*[N]*/, float* returns /*[N]*/, const float* process_rewards /*[N] or null*/, const float* outcome_rewards /*[B] or null*/,
-                                const int32_t* offsets /*[B+1]*/, int64_t rows, const int32_t* group_offsets /*[P+1]*/, int64_t groups, const AdvantageSettings& settings) = 0;
+  virtual void implicit_rewards(float* rewards /*[N]*/, float* q /*[N]*/, float* scores /*[B]*/, Tensor prm_logprobs, Tensor ref_logprobs,
+                                const int32_t* offsets /*[B+1]*/, int64_t rows, double beta) = 0;
+  virtual void step_rewards(float* cumulative /*[S]*/, float* per_step /*[S]*/, const float* q /*[N]*/, const int32_t* offsets /*[B+1]*/,
+                            const int32_t* step_ends /*[S]*/, const int32_t* step_offsets /*[B+1]*/, int64_t rows) = 0;
+  virtual void prime_advantages(float* advantages /*[N]*/, float* returns /*[N]*/, const float* process_rewards /*[N] or null*/,
+                                const float* outcome_rewards /*[B] or null*/, const int32_t* offsets /*[B+1]*/, int64_t rows,
+                                const int32_t* group_offsets /*[P+1]*/, int64_t groups, const AdvantageSettings& settings) = 0;
   // d_entropy receives the gradient of the entropy term when entropy is given.
-  virtual PpoResult ppo_clip_loss(float* d_logprobs /*[N]*/, float* d_entropy /*[N] or null*/, Tensor logprobs, Tensor old_logprobs, const float* advantages /*[N]*/, const float* entropy /*[N] or null*/,
-                                  Tensor ref_logprobs /*or no data*/, const int32_t* offsets /*[B+1]*/, int64_t rows, const PpoSettings& settings) = 0;
-  virtual PrmResult prm_cross_entropy_loss(float* d_logprobs /*[N]*/, float* probabilities /*[B]*/, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets /*[B+1]*/, int64_t rows,
-                                           const float* labels /*[B]*/, double beta, double normalizer /*<= 0: B*/) = 0;
-  virtual PrmResult prm_dpo_loss(float* d_logprobs /*[N]*/, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets /*[B+1]*/, int64_t rows, const float* labels /*[B]*/,
-                                 const int32_t* group_offsets /*[P+1]*/, int64_t groups, const float* group_scores /*[B] or null*/, double beta) = 0;
+  virtual PpoResult ppo_clip_loss(float* d_logprobs /*[N]*/, float* d_entropy /*[N] or null*/, Tensor logprobs, Tensor old_logprobs,
+                                  const float* advantages /*[N]*/, const float* entropy /*[N] or null*/, Tensor ref_logprobs /*or no data*/,
+                                  const int32_t* offsets /*[B+1]*/, int64_t rows, const PpoSettings& settings) = 0;
+  virtual PrmResult prm_cross_entropy_loss(float* d_logprobs /*[N]*/, float* probabilities /*[B]*/, Tensor prm_logprobs, Tensor ref_logprobs,
+                                           const int32_t* offsets /*[B+1]*/, int64_t rows, const float* labels /*[B]*/, double beta,
+                                           double normalizer /*<= 0: B*/) = 0;
+  virtual PrmResult prm_dpo_loss(float* d_logprobs /*[N]*/, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets /*[B+1]*/, int64_t rows,
+                                 const float* labels /*[B]*/, const int32_t* group_offsets /*[P+1]*/, int64_t groups, const float* group_scores /*[B] or null*/,
+                                 double beta) = 0;
 
   // --- optimizer (optimizer.cpp) ------------------------------------------------------------------------------------
   virtual double squared_norm(const float* values, int64_t n) = 0;  // float64 sum, non-finite values propagate
@@ -140,12 +149,14 @@ class Backend : public Memory {
   // --- decoding (decode_attention.cpp, sample.cpp) ------------------------------------------------------------------
   // One layer's cache: slots x NKV x (HD x capacity keys, transposed) and slots x NKV x (capacity x HDP values), type T; capacity a multiple of 16.
   // Appends k and v of qkv (rotated) at lengths[slot], then attends over lengths[slot] + 1 entries.
-  virtual void decode_attention(Tensor out /*[M,D] T*/, Tensor keys, Tensor values, Tensor qkv /*[M,QKV] T*/, const int32_t* slots /*[M]*/, const int32_t* lengths /*[M]*/, int64_t capacity, HeadShape shape) = 0;
+  virtual void decode_attention(Tensor out /*[M,D] T*/, Tensor keys, Tensor values, Tensor qkv /*[M,QKV] T*/, const int32_t* slots /*[M]*/,
+                                const int32_t* lengths /*[M]*/, int64_t capacity, HeadShape shape) = 0;
   // Copies k and v of a packed prefill row into `copies` slots, at positions 0..length-1.
-  virtual void cache_fill(Tensor keys, Tensor values, Tensor qkv /*[length,QKV] T*/, const int32_t* slots /*[copies]*/, int64_t copies, int64_t capacity, HeadShape shape) = 0;
+  virtual void cache_fill(Tensor keys, Tensor values, Tensor qkv /*[length,QKV] T*/, const int32_t* slots /*[copies]*/, int64_t copies, int64_t capacity,
+                          HeadShape shape) = 0;
   // logprobs are those of the full distribution at `temperature` (at 1 when greedy), whatever top-p and top-k cut off.
-  virtual void sample(int32_t* tokens /*[M]*/, float* logprobs /*[M]*/, const float* logits /*[M,V]*/, const uint64_t* sequence_ids /*[M]*/, const int32_t* positions /*[M]*/, int64_t m, int64_t vocab,
-                      const SampleSettings& settings) = 0;
+  virtual void sample(int32_t* tokens /*[M]*/, float* logprobs /*[M]*/, const float* logits /*[M,V]*/, const uint64_t* sequence_ids /*[M]*/,
+                      const int32_t* positions /*[M]*/, int64_t m, int64_t vocab, const SampleSettings& settings) = 0;
 };
 
 std::unique_ptr<Backend> make_cpu_backend();

@@ -83,7 +83,10 @@ export function jobFlags(withPrime: boolean): Flag[] {
 /** A complete configuration from the options given (file and flags). Throws ERR_CONFIG with one line per problem. */
 export function resolveJob(given: Options): JobConfig {
   const seed = given.seed ?? jobDefaults.seed;
-  const seeded = mergeOptions({ ...jobDefaults, seed, sft: { ...jobDefaults.sft, seed }, model: { ...jobDefaults.model, seed }, task: { ...jobDefaults.task, seed } } as Options, given);
+  const seeded = mergeOptions(
+    { ...jobDefaults, seed, sft: { ...jobDefaults.sft, seed }, model: { ...jobDefaults.model, seed }, task: { ...jobDefaults.task, seed } } as Options,
+    given,
+  );
   const { model, task, sft, ...rest } = seeded;
   const place = Object.fromEntries(Object.keys(placeSchema.shape).flatMap((key) => (key in rest ? [[key, rest[key]]] : [])));
   const prime = Object.fromEntries(Object.entries(rest).filter(([key]) => !(key in placeSchema.shape)));
