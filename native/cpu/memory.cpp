@@ -16,6 +16,7 @@ namespace {
 // Before every block: how many bytes it has, itself included. Large blocks are mapped, so that memory nobody touches (most of a
 // cache sized for the longest answers) costs nothing and allocation takes no time; under a sanitizer all come from the heap.
 constexpr size_t kHeader = 64;
+constexpr size_t kHuge = size_t{4} << 20, kTouched = size_t{512} << 20;
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t kMapped = SIZE_MAX;
 #else
@@ -30,6 +31,8 @@ void* CpuBackend::allocate(int64_t bytes) {
   if (total >= kMapped) {
     block = mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) block = nullptr;
+    // Huge pages save most page faults; for giant blocks they would also fill what nobody touches.
+    if (block && total >= kHuge && total <= kTouched) madvise(block, total, MADV_HUGEPAGE);
   } else {
     block = std::aligned_alloc(64, total);
     if (block) std::memset(block, 0, total);

@@ -26,7 +26,7 @@ struct HeadShape {
   int64_t head_size;  // HD
   int64_t q_size() const { return heads * head_size; }
   int64_t kv_size() const { return kv_heads * head_size; }
-  int64_t padded_head() const { return (head_size + 15) / 16 * 16; }  // HDP: rows of the value cache
+  int64_t padded_head() const { return (head_size + 31) / 32 * 32; }  // HDP: rows of the value cache
   int64_t qkv_size() const { return q_size() + 2 * kv_size(); }
 };
 
@@ -147,8 +147,8 @@ class Backend : public Memory {
   virtual void adamw(float* params, bf16* params_cast /*or null*/, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) = 0;
 
   // --- decoding (decode_attention.cpp, sample.cpp) ------------------------------------------------------------------
-  // One layer's cache: slots x NKV x (HD x capacity keys, transposed) and slots x NKV x (capacity x HDP values), type T; capacity a multiple of 16.
-  // Appends k and v of qkv (rotated) at lengths[slot], then attends over lengths[slot] + 1 entries.
+  // One layer's cache: slots x NKV heads, each capacity x HD keys and capacity x HDP values of type T, laid out as the backend
+  // likes; capacity is a multiple of 16. Appends k and v of qkv (rotated) at lengths[i], then attends over lengths[i] + 1 entries.
   virtual void decode_attention(Tensor out /*[M,D] T*/, Tensor keys, Tensor values, Tensor qkv /*[M,QKV] T*/, const int32_t* slots /*[M]*/,
                                 const int32_t* lengths /*[M]*/, int64_t capacity, HeadShape shape) = 0;
   // Copies k and v of a packed prefill row into `copies` slots, at positions 0..length-1.
