@@ -68,9 +68,9 @@ describe("the main job's configuration", () => {
     for (const flag of jobFlags(true)) expect(flag.description, flag.name).not.toBe("");
   });
 
-  test("--seed reaches fine-tuning and the weights, unless they have their own", () => {
+  test("--seed reaches fine-tuning, weights and problems, unless they have their own", () => {
     const config = resolveJob({ seed: 7, sft: { seed: 8 } });
-    expect([config.prime.seed, config.sft.seed, config.model.seed]).toEqual([7, 8, 7]);
+    expect([config.prime.seed, config.sft.seed, config.model.seed, config.task.seed]).toEqual([7, 8, 7, 7]);
   });
 
   test("survives JSON, and only what may change does on resume", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { PassThrough } from "node:stream";
-import { count, duration, percent, signed, table } from "../../ts/cli/format.ts";
+import { count, duration, percent, shortDuration, signed, table } from "../../ts/cli/format.ts";
 import { createProgress, Figures } from "../../ts/cli/progress.ts";
 import type { TrainEvent } from "../../ts/train/events.ts";
 
@@ -81,6 +81,7 @@ describe("progress", () => {
 test("numbers as text", () => {
   expect([percent(0.5), percent(undefined), percent(Number.NaN)]).toEqual(["50.0 %", "–", "–"]);
   expect([duration(0), duration(59.6), duration(3725), duration(Number.POSITIVE_INFINITY)]).toEqual(["0:00", "1:00", "1:02:05", "–"]);
+  expect([shortDuration(0.44), shortDuration(65)]).toEqual(["0.4 s", "1:05"]);
   expect([count(950), count(9540), count(95_400), count(1_234_000), count(undefined)]).toEqual(["950", "9.5k", "95k", "1.2M", "–"]);
   expect([signed(0.417), signed(-0.066), signed(undefined)]).toEqual(["+0.42", "−0.07", "–"]);
   expect(

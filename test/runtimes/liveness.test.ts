@@ -49,17 +49,32 @@ async function best(attempts: number, enough: number, measure: () => Promise<num
   return smallest;
 }
 
+/** The same timers beside other processes that compute on every core: what this machine, as busy as it is now, does to any timer. */
+async function watchBesideOthers(milliseconds: number): Promise<number> {
+  const others = Array.from({ length: availableParallelism() }, () => Bun.spawn([process.execPath, "-e", "for (;;);"]));
+  try {
+    return (await watchTimers(() => Bun.sleep(milliseconds))).latest;
+  } finally {
+    for (const other of others) other.kill("SIGKILL");
+  }
+}
+
 describe("the event loop", () => {
   test("fires a 5 ms timer at most 20 ms late during a training step", async () => {
     using model = await Model.load(SIZES, { dtype: "float32" });
     await trainStep(model); // allocates
-    const limit = 20 * crowding();
-    const lateness = await best(8, limit, async () => {
+    const attempts: string[] = [];
+    for (let attempt = 0; attempt < 6; attempt++) {
+      const start = performance.now();
       const { latest, ticks } = await watchTimers(() => trainStep(model));
       expect(ticks).toBeGreaterThan(10); // else the step was too short to tell
-      return latest;
-    });
-    expect(lateness).toBeLessThanOrEqual(limit);
+      if (latest <= 20) return;
+      // Too late: the machine's fault only if timers are as late without any of our code in the process.
+      const others = await watchBesideOthers(performance.now() - start);
+      attempts.push(`${latest.toFixed(0)} ms late (${others.toFixed(0)} ms beside other programs)`);
+      if (latest <= 1.25 * others) return;
+    }
+    expect(attempts, "every attempt was late").toEqual([]);
   });
 });
 

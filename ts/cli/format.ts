@@ -14,6 +14,11 @@ export function duration(seconds: number | undefined): string {
   return hours > 0 ? `${hours}:${pad(minutes)}:${pad(total % 60)}` : `${minutes}:${pad(total % 60)}`;
 }
 
+/** The same, with seconds and tenths below a minute. */
+export function shortDuration(seconds: number): string {
+  return seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds);
+}
+
 /** 950, 9.5k, 95k, 1.2M. */
 export function count(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return "–";

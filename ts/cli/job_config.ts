@@ -74,15 +74,14 @@ export function jobFlags(withPrime: boolean): Flag[] {
   const prime = withPrime ? flagsOf(primeConfigSchema, "PRIME", "", jobDefaults) : [];
   const seed: Flag[] = withPrime ? [] : [{ name: "seed", type: "number", description: "seed of everything random", default: 1, section: "Run" }];
   const titles = { model: "Model", task: "Task", sft: "Fine-tuning" };
-  const nested = Object.entries(SECTIONS).flatMap(([key, schema]) =>
-    flagsOf(schema, titles[key as keyof typeof SECTIONS], `${key}.`, (jobDefaults[key as keyof typeof jobDefaults] ?? {}) as Options),
-  );
+  const names = Object.keys(SECTIONS) as (keyof typeof SECTIONS)[];
+  const nested = names.flatMap((key) => flagsOf(SECTIONS[key], titles[key], `${key}.`, { ...jobDefaults[key], seed: jobDefaults.seed }));
   return [...own, ...seed, ...prime, ...nested];
 }
 
 /** A complete configuration from the options given (file and flags). Throws ERR_CONFIG with one line per problem. */
 export function resolveJob(given: Options): JobConfig {
-  const seed = given.seed ?? jobDefaults.seed;
+  const seed = given.seed ?? jobDefaults.seed; // --seed reaches every part that has no seed of its own
   const seeded = mergeOptions(
     { ...jobDefaults, seed, sft: { ...jobDefaults.sft, seed }, model: { ...jobDefaults.model, seed }, task: { ...jobDefaults.task, seed } } as Options,
     given,

@@ -1,4 +1,5 @@
 // Entry points of the program. Here, and only here, output goes to the terminal for good and the process gets its exit code.
+import { relative } from "node:path";
 import { type CommandDef, runCommand } from "citty";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
@@ -10,7 +11,7 @@ const COMMANDS: Command[] = [trainCommand, sftCommand, infoCommand];
 
 /** train.ts: the main job. */
 export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {
-  await guard(() => runOne(trainCommand, rawArgs, "bun run train.ts"));
+  await guard(() => runOne(trainCommand, rawArgs, mainInvocation()));
 }
 
 /** The `primekit` program: a command's name first. */
@@ -26,6 +27,13 @@ export async function runProgram(rawArgs: string[] = process.argv.slice(2)): Pro
 }
 
 // --- internal ---
+
+/** How the main job was called, as the user would type it again. */
+function mainInvocation(): string {
+  if (process.versions.deno) return "deno task train";
+  if (!process.versions.bun) return `node ${relative(process.cwd(), process.argv[1])}`;
+  return process.env.npm_command === "exec" ? "npx bun run train.ts" : "bun run train.ts";
+}
 
 async function runOne(command: Command, rawArgs: string[], invocation: string): Promise<void> {
   if (rawArgs.includes("--help") || rawArgs.includes("-h")) return print(helpOf(command, invocation, process.stdout.columns ?? 120));

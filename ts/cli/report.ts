@@ -1,7 +1,7 @@
 // What stands on the screen when a run is over: the table, sample answers with their process rewards, where everything is.
 import { basename, dirname, join, relative } from "node:path";
 import type { AnswerStep, SampleAnswer } from "../eval/answers.ts";
-import { count, duration, percent, signed, table } from "./format.ts";
+import { count, percent, shortDuration, signed, table } from "./format.ts";
 import type { JobResult } from "./job.ts";
 import type { JobConfig } from "./job_config.ts";
 
@@ -55,8 +55,8 @@ function renderTimes(...parts: Record<string, number>[]): string {
   const total = Object.values(seconds).reduce((sum, s) => sum + s, 0);
   if (total === 0) return "";
   const ordered = [...Object.keys(PHASES).filter((phase) => phase in seconds), ...Object.keys(seconds).filter((phase) => !(phase in PHASES))];
-  const rows = ordered.map((phase) => [`  ${PHASES[phase] ?? phase}`, duration(seconds[phase]), percent(seconds[phase] / total)]);
-  return table([["time by phase", duration(total), ""], ...rows]);
+  const rows = ordered.map((phase) => [`  ${PHASES[phase] ?? phase}`, shortDuration(seconds[phase]), percent(seconds[phase] / total)]);
+  return table([["time by phase", shortDuration(total), ""], ...rows]);
 }
 
 function renderAnswer(answer: SampleAnswer, checks: readonly boolean[]): string {
