@@ -30,6 +30,7 @@ class Decoder {
         job_(job),
         cache_arena_(model.cache_arena()),
         prefill_arena_(backend_),
+        last_arena_(backend_),
         step_arena_(backend_) {
     int64_t longest = 0;
     for (int64_t p = 0; p < prompts.rows(); ++p) longest = std::max<int64_t>(longest, prompts.offsets[p + 1] - prompts.offsets[p]);
@@ -114,39 +115,54 @@ class Decoder {
     for (Active& a : started) accept(a);
   }
 
-  // Runs the prompts through the layers, fills the caches of their slots, and returns the last tokens' normed hidden states.
-  Tensor prefill(const PackedBatch& batch, const std::vector<int32_t>& last, const std::vector<std::vector<int32_t>>& slots) {
-    int64_t n = batch.size(), c = model_.config().hidden_size, r = static_cast<int64_t>(last.size());
+  // Embeds n tokens, takes them through all layers, and returns their normed hidden states [n, C] (in `arena`'s memory).
+  // attend(layer, activations) fills activations.attention from activations.qkv and the caches.
+  template <class Attend>
+  Tensor run_layers(Arena& arena, const std::vector<int32_t>& tokens, const std::vector<int32_t>& positions, const Attend& attend) {
+    int64_t n = static_cast<int64_t>(tokens.size()), c = model_.config().hidden_size;
     LayerActivations a;
-    Tensor act, delta, normed, rstd, hidden;
-    prefill_arena_.reset();
+    Tensor act, delta, normed, rstd;
+    arena.reset();
     for (int pass = 0; pass < 2; ++pass) {
-      if (pass == 1) prefill_arena_.allocate();
-      a = model_.take_layer(prefill_arena_, n, true);
-      act = prefill_arena_.take(model_.compute(), n, model_.config().feed_forward_size);
-      delta = prefill_arena_.take(model_.compute(), n, c);
-      normed = prefill_arena_.take(model_.compute(), n, c);
-      rstd = prefill_arena_.take(DType::f32, n, 1);
-      hidden = prefill_arena_.take(model_.compute(), r, c);
+      if (pass == 1) arena.allocate();
+      a = model_.take_layer(arena, n, true);
+      act = arena.take(model_.compute(), n, model_.config().feed_forward_size);
+      delta = arena.take(model_.compute(), n, c);
+      normed = arena.take(model_.compute(), n, c);
+      rstd = arena.take(DType::f32, n, 1);
     }
-    backend_.embedding_forward(a.x_in, batch.tokens.data(), model_.value(model_.table().embedding));
+    backend_.embedding_forward(a.x_in, tokens.data(), model_.value(model_.table().embedding));
     for (int64_t l = 0; l < model_.config().layers; ++l) {
-      model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), batch.positions.data());
-      for (int64_t i = 0; i < r; ++i)
-        backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), slots[i].data(),
-                            static_cast<int64_t>(slots[i].size()), capacity_, model_.shape());
-      backend_.attention_forward(a.attention, nullptr, a.qkv, batch.offsets.data(), batch.rows(), model_.shape());
+      model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), positions.data());
+      attend(l, a);
       model_.layer_rest(l, a, act, delta);
       job_.check();
     }
     model_.final_norm(normed, rstd.f32(), a.x_in, a.x_in, delta);
+    return normed;
+  }
+
+  // Fills the caches of the prompts' slots, and returns the last tokens' normed hidden states [prompts, C].
+  Tensor prefill(const PackedBatch& batch, const std::vector<int32_t>& last, const std::vector<std::vector<int32_t>>& slots) {
+    Tensor normed = run_layers(prefill_arena_, batch.tokens, batch.positions, [&](int64_t l, const LayerActivations& a) {
+      for (size_t i = 0; i < slots.size(); ++i)
+        backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), slots[i].data(),
+                            static_cast<int64_t>(slots[i].size()), capacity_, model_.shape());
+      backend_.attention_forward(a.attention, nullptr, a.qkv, batch.offsets.data(), batch.rows(), model_.shape());
+    });
+    Tensor hidden;
+    last_arena_.reset();
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) last_arena_.allocate();
+      hidden = last_arena_.take(model_.compute(), static_cast<int64_t>(last.size()), model_.config().hidden_size);
+    }
     backend_.gather_rows(hidden, normed, last.data());
     return hidden;
   }
 
   // One token for every active sequence.
   void step() {
-    int64_t m = static_cast<int64_t>(active_.size()), c = model_.config().hidden_size;
+    int64_t m = static_cast<int64_t>(active_.size());
     int64_t padded = (m + 31) / 32 * 32;  // few different shapes, so that few primitives are made
     std::vector<int32_t> tokens(padded, 0), slots(m), lengths(padded, 0), rows(m);
     for (int64_t i = 0; i < m; ++i) {
@@ -155,25 +171,10 @@ class Decoder {
       lengths[i] = active_[i].length;
       rows[i] = static_cast<int32_t>(i);
     }
-    LayerActivations a;
-    Tensor act, delta, normed, rstd;
-    step_arena_.reset();
-    for (int pass = 0; pass < 2; ++pass) {
-      if (pass == 1) step_arena_.allocate();
-      a = model_.take_layer(step_arena_, padded, true);
-      act = step_arena_.take(model_.compute(), padded, model_.config().feed_forward_size);
-      delta = step_arena_.take(model_.compute(), padded, c);
-      normed = step_arena_.take(model_.compute(), padded, c);
-      rstd = step_arena_.take(DType::f32, padded, 1);
-    }
-    backend_.embedding_forward(a.x_in, tokens.data(), model_.value(model_.table().embedding));
-    for (int64_t l = 0; l < model_.config().layers; ++l) {
-      model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), lengths.data());
+    Tensor normed = run_layers(step_arena_, tokens, lengths, [&](int64_t l, const LayerActivations& a) {
       backend_.decode_attention(a.attention.slice_rows(0, m), keys_[l], values_[l], a.qkv.slice_rows(0, m), slots.data(), lengths.data(), capacity_,
                                 model_.shape());
-      model_.layer_rest(l, a, act, delta);
-    }
-    model_.final_norm(normed, rstd.f32(), a.x_in, a.x_in, delta);
+    });
     std::vector<Active> moved = std::move(active_);
     active_.clear();
     for (Active& s : moved) ++s.length;
@@ -257,7 +258,7 @@ class Decoder {
   const GenerateSettings& settings_;
   JobContext& job_;
   Arena& cache_arena_;
-  Arena prefill_arena_, step_arena_;
+  Arena prefill_arena_, last_arena_, step_arena_;
   std::vector<Tensor> keys_, values_;  // per layer; see Backend::decode_attention
   std::vector<float> logits_;
   std::vector<GeneratedSequence> out_;

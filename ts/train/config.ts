@@ -5,6 +5,7 @@ import { type Algorithm, algorithms } from "../algo/estimators.ts";
 import { type PrmLoss, prmLosses } from "../algo/prm.ts";
 import { type ProcessWeight, processWeights } from "../algo/process_rewards.ts";
 import { PrimekitError } from "../errors.ts";
+import { didYouMean } from "../suggest.ts";
 
 const int = (fallback: number, min: number, text: string) => z.number().int().min(min).default(fallback).describe(text);
 const real = (fallback: number, min: number, max: number, text: string) => z.number().min(min).max(max).default(fallback).describe(text);
@@ -170,19 +171,7 @@ function sentence(issue: z.core.$ZodIssue, schema: { shape: object }, input: unk
 }
 
 function unknownKey(key: string, known: readonly string[], what: string): string {
-  const near = known.map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) })).sort((a, b) => a.distance - b.distance)[0];
-  const hint = near.distance <= Math.max(2, key.length / 3) ? ` Did you mean ${near.name}?` : "";
-  return `${key} is not a ${what} option.${hint}`;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])));
-    row = next;
-  }
-  return row[b.length];
+  return `${key} is not a ${what} option.${didYouMean(key, known)}`;
 }
 
 function fail(message: string): never {
