@@ -6,20 +6,20 @@
 //     score(answer) = sum over its tokens of r_t        r_t = beta * (log PRM(token) - log reference(token))
 //
 // predicts whether the answer is right. Nobody labelled a token, yet r_t now tells which tokens made the difference.
-// Here a tiny model does sums step by step and often forgets to carry or to borrow. Its PRM sees right or wrong answers, never a step.
+// Here a tiny model does sums step by step and often forgets to carry. Its PRM sees right or wrong answers, never a step.
 import { arithmeticTask } from "../ts/data/arithmetic.ts";
 import { checkSteps } from "../ts/data/arithmetic_steps.ts";
 import { implicitRewards, prmCrossEntropyLoss, stepRewards } from "../ts/kernels.ts";
 import { lineEnds } from "../ts/tokenizer/line_ends.ts";
 import { fineTune, mean, percent, type Rollouts, rollOut, tinyModel } from "./shared.ts";
 
-const BETA = 0.05;
+const BETA = 1;
 const [UPDATES, PROMPTS, SAMPLES] = [40, 64, 4];
-const task = arithmeticTask({ minSteps: 2, maxSteps: 3, operations: ["+", "-"] });
+const task = arithmeticTask({ minSteps: 2, maxSteps: 4, operations: ["+"], starts: [2, 29] });
 
 // 1. A model with right and wrong habits, learned from demonstrations that have both. It becomes the reference, a copy of it the PRM.
 using reference = await tinyModel(task);
-await fineTune(reference, task, 1200);
+await fineTune(reference, task, 800);
 using prm = await reference.clone({ trainable: true });
 
 // 2. The PRM learns from outcomes. Gradients flow into each token's log-prob; the labels are one number per answer.
@@ -40,7 +40,7 @@ for (let update = 0; update < UPDATES; update++) {
 // 3. Judge answers to problems that neither has seen. A step's reward is the sum over its tokens.
 const judged = await rollOut(reference, task, task.heldOut, SAMPLES, 10_000_000);
 const { tokenRewards, steps } = await judge(judged);
-const wrongRows = judged.outcomes.reduce<number[]>((rows, outcome, row) => (outcome === 0 && row % SAMPLES === 0 ? [...rows, row] : rows), []);
+const wrongRows = Array.from(judged.outcomes.keys()).filter((row) => judged.outcomes[row] === 0 && row % SAMPLES === 0); // one per problem at most
 for (const row of wrongRows.slice(0, 4)) {
   console.log(`\n${judged.problems[row].prompt.match(/\d.*\d/)?.[0]} = ${judged.problems[row].answer}, but the model wrote:`);
   for (const { line, reward, correct } of steps.filter((step) => step.row === row)) {

@@ -1,0 +1,59 @@
+// The examples, run as a reader runs them, say what their texts promise.
+import { expect, test } from "bun:test";
+import { join, resolve } from "node:path";
+
+const ROOT = resolve(import.meta.dir, "..");
+const LIMIT = 120_000; // each example promises to take less than two minutes
+
+async function outputOf(file: string): Promise<string> {
+  const child = Bun.spawn([process.execPath, "run", join("examples", file)], { cwd: ROOT, stdout: "pipe", stderr: "pipe" });
+  const [output, errors, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
+  expect(code, errors).toBe(0);
+  return output;
+}
+
+const percentAfter = (output: string, text: string) => Number(new RegExp(`${text}\\s*(\\d+) %`).exec(output)?.[1]);
+
+test(
+  "01: both policies learn the secret, faster with process rewards",
+  async () => {
+    const output = await outputOf("01_kernels.ts");
+    const rows = Array.from(output.matchAll(/^\s*(\d+)\s+(\d+) %\s+(\d+) %$/gm), (row) => row.slice(1).map(Number));
+    expect(rows).toHaveLength(10);
+    expect(rows[0].slice(1)).toEqual([10, 10]); // guessing
+    const [, outcomeOnly, prime] = rows[5]; // half way
+    expect(prime).toBeGreaterThan(outcomeOnly + 5);
+    expect(Math.min(...rows[9].slice(1))).toBeGreaterThan(85);
+  },
+  LIMIT,
+);
+
+test(
+  "02: the rewards find the wrong steps, though no step was ever labelled",
+  async () => {
+    const output = await outputOf("02_implicit_rewards.ts");
+    expect(percentAfter(output, "higher reward than a wrong one in")).toBeGreaterThan(85);
+    const shown = Array.from(output.matchAll(/^\s+(-?\d+\.\d\d) {2}\[ADVANCE\] \S+ *(<- wrong)?$/gm), ([, reward, wrong]) => ({
+      reward: Number(reward),
+      wrong: Boolean(wrong),
+    }));
+    const rewards = (wrong: boolean) => shown.filter((step) => step.wrong === wrong).map((step) => step.reward);
+    expect(rewards(true).length).toBeGreaterThanOrEqual(4);
+    expect(Math.max(...rewards(true))).toBeLessThan(Math.min(...rewards(false)));
+    expect(output).toContain("token by token");
+  },
+  LIMIT,
+);
+
+test(
+  "03: the loop by hand puts the bad habits right",
+  async () => {
+    const output = await outputOf("03_prime_by_hand.ts");
+    const [before, after] = [percentAfter(output, "before:"), percentAfter(output, "after:")];
+    expect(before).toBeLessThan(60);
+    expect(after).toBeGreaterThan(85);
+    const pairs = Array.from(output.matchAll(/right answer in (\d+) % of the pairs/g), (match) => Number(match[1]));
+    expect(pairs.reduce((a, b) => a + b) / pairs.length).toBeGreaterThan(65);
+  },
+  LIMIT,
+);
