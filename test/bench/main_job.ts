@@ -47,8 +47,8 @@ function page(): string {
       ["run", ...POINTS.map((step) => `step ${step}`)],
       runs.map(({ algorithm, seed, rows }) => [`${algorithm}, seed ${seed}`, ...POINTS.map((step) => percent(find(rows, step, "rollout/accuracy")))]),
     ),
-    "The PRM, within groups: how often the right answer of a right-wrong pair scores higher (before it has seen the step's outcomes), and how often the",
-    "wrong step of a wrong answer has the lowest reward. Neither is trained on:",
+    "The PRM: how often the right answer of a right-wrong pair in a group scores higher (before it has seen the step's outcomes), and how often the right",
+    "step of a right-wrong pair in an answer has the higher reward. Chance is 50 % for both; step labels are never trained on:",
     "",
     table(
       ["run", ...POINTS.map((step) => `step ${step}`)],
