@@ -2,6 +2,8 @@
 //
 // The "language model" is the smallest there is: a table of logits, one row per previous token, in a Float32Array of ours. It is to learn
 // a secret order of the ten digits: after digit d comes next[d]. It writes thirty digits; the only feedback is the share of them that are right.
+// Two policies learn it, one from outcomes alone, one with process rewards beside them. The second is ahead at this small step size. That is no law:
+// with a POLICY_RATE of 10 outcomes alone are enough, and the policy soon exploits a reward model that follows too slowly. Try it.
 // We own sampling, weights and optimizer. primekit's kernels give log-probs, implicit process rewards, advantages, losses and gradients.
 import { implicitRewards, linearLogprobs, linearLogprobsBackward, ppoClipLoss, primeAdvantages, prmCrossEntropyLoss } from "../ts/kernels.ts";
 
@@ -100,9 +102,10 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
+const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
 const percent = (x: number) => `${(100 * x).toFixed(0).padStart(3)} %`;
 const [outcomeOnly, prime] = [train(0), train(1)];
 console.log("step   outcome only   with process rewards");
 for (let step = 0; step < STEPS; step += 12)
   console.log(`${String(step).padStart(4)}   ${percent(outcomeOnly[step]).padStart(12)}   ${percent(prime[step]).padStart(20)}`);
-console.log(`right digits half way: ${percent(outcomeOnly[STEPS / 2])} with outcome rewards only, ${percent(prime[STEPS / 2])} with process rewards`);
+console.log(`mean over all steps: ${percent(mean(outcomeOnly))} with outcome rewards only, ${percent(mean(prime))} with process rewards`);

@@ -16,6 +16,7 @@ using policy = await tinyModel(task);
 await fineTune(policy, task, 800);
 using prm = await policy.clone({ trainable: true });
 using reference = await policy.clone({ trainable: false });
+await policy.resetOptimizer(); // AdamW's moments of the fine-tuning do not fit what comes
 console.log(`before: ${percent(await heldOutAccuracy())} of the held-out problems right`);
 
 for (let step = 0; step < STEPS; step++) {
