@@ -3,7 +3,7 @@
 // The "language model" is the smallest there is: a table of logits, one row per previous token, in a Float32Array of ours. It is to learn
 // a secret order of the ten digits: after digit d comes next[d]. It writes thirty digits; the only feedback is the share of them that are right.
 // Two policies learn it, one from outcomes alone, one with process rewards beside them. The second is ahead at this small step size. That is no law:
-// with a POLICY_RATE of 10 outcomes alone are enough, and the policy soon exploits a reward model that follows too slowly. Try it.
+// with a POLICY_RATE of 10 outcomes alone get there sooner, and the process rewards hold the policy back. Try it.
 // We own sampling, weights and optimizer. primekit's kernels give log-probs, implicit process rewards, advantages, losses and gradients.
 import { implicitRewards, linearLogprobs, linearLogprobsBackward, ppoClipLoss, primeAdvantages, prmCrossEntropyLoss } from "../ts/kernels.ts";
 
