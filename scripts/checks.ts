@@ -30,11 +30,6 @@ export function staticChecks(): Check[] {
   ];
 }
 
-/** Every example, each as a program of its own. */
-export function exampleChecks(): Check[] {
-  return list("examples", /^\d.*\.ts$/).map((file) => command(`example ${file}`, process.execPath, ["run", file], { minutes: 2 }));
-}
-
 /** The main job in small, from the command line to the end table. */
 export function trainingCheck(): Check {
   const small = [

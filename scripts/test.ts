@@ -1,7 +1,7 @@
 // bun run test: everything there is to check. With arguments, only `bun test` with those.
-import { bunTests, cudaCheck, exampleChecks, sanitizerCheck, staticChecks, trainingCheck } from "./checks.ts";
+import { bunTests, cudaCheck, sanitizerCheck, staticChecks, trainingCheck } from "./checks.ts";
 import { runChecks } from "./run_checks.ts";
 
 const args = process.argv.slice(2);
-const all = () => [...staticChecks(), bunTests(), ...exampleChecks(), trainingCheck(), cudaCheck(), sanitizerCheck()];
+const all = () => [...staticChecks(), bunTests(), trainingCheck(), cudaCheck(), sanitizerCheck()];
 process.exitCode = await runChecks(args.length > 0 ? [bunTests(args)] : all());

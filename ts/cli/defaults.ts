@@ -4,7 +4,7 @@ import type { Options } from "./flags.ts";
 export const jobDefaults = {
   seed: 1,
   model: { hiddenSize: 128, intermediateSize: 384, numHiddenLayers: 4, numAttentionHeads: 4, numKeyValueHeads: 2, initializerRange: 0.08 },
-  // Demonstrations with a bad habit: at half of the digit pairs that carry, the carry is mostly forgotten.
+  // Demonstrations with a bad habit: with certain digits added, which make up half of all carries, the carry is mostly forgotten.
   task: { minSteps: 4, maxSteps: 7, operations: "+", slipRate: 0.1, habitShare: 0.5, habitRate: 0.7 },
   sft: { steps: 500, batchSize: 64, lr: 3e-3, beta2: 0.95, evalEvery: 0 },
   steps: 40,

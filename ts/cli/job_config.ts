@@ -37,7 +37,7 @@ const taskSchema = z.strictObject({
     .default(arithmeticDefaults.operations.join(""))
     .describe("operations in a problem"),
   slipRate: share("slipRate", "chance that a demonstration slips, per step where it can"),
-  habitShare: share("habitShare", "share of the digit pairs at which the wrong way is a habit of the demonstrations"),
+  habitShare: share("habitShare", "share of the possible slips (by the digit added) at which the wrong way is a habit of the demonstrations"),
   habitRate: share("habitRate", "chance of a slip at those"),
   heldOutSize: integer("heldOutSize", "held-out problems"),
 });
