@@ -61,7 +61,7 @@ void forward_chunk(float* logprobs, float* entropy, float* lse, const Tensor& hi
     backend.matmul(Tensor(logits, n, v), hidden, false, weight.slice_rows(v0, v), true, nullptr, false);
     for_rows(n, v, [&](int64_t i) {
       const float* row = logits + i * v;
-      if (v0 <= targets[i] && targets[i] < v0 + v) logprobs[i] = row[targets[i] - v0];  // the target's logit, for now
+      if (v0 <= targets[i] && targets[i] < v0 + v) logprobs[i] = row[targets[i] - v0];  // the target's logit; the log-sum-exp is subtracted at the end
       sums[i].merge(softmax_row_sums<with_entropy>(row, v, inverse_temperature));
     });
   });

@@ -9,7 +9,7 @@ namespace pk {
 
 namespace {
 
-constexpr int64_t kPrefillTokens = 8192;       // tokens of prompts computed at once
+constexpr int64_t kPrefillTokens = 2048;       // tokens of prompts computed at once: few enough to stop within 50 ms
 constexpr int64_t kLogitsElements = 16 << 20;  // logits held at once: 64 MiB
 
 struct Active {
@@ -47,7 +47,7 @@ class Decoder {
   std::vector<GeneratedSequence> run() {
     while (next_ < total_ || !active_.empty()) {
       job_.check();
-      admit();
+      while (admit()) job_.check();
       if (!active_.empty()) step();
     }
     return std::move(out_);
@@ -69,8 +69,9 @@ class Decoder {
     }
   }
 
-  // Starts as many prompts as have slots for all their remaining samples (or for as many as there are slots at all).
-  void admit() {
+  // Starts prompts that have slots for all their remaining samples (or for as many as there are slots at all), up to
+  // kPrefillTokens at once. False when there was none to start.
+  bool admit() {
     struct Admission {
       int64_t prompt, first, count;
     };
@@ -85,7 +86,7 @@ class Decoder {
       free -= count;
       next_ += count;
     }
-    if (admitted.empty()) return;
+    if (admitted.empty()) return false;
 
     PackedBatch batch;
     batch.offsets.push_back(0);
@@ -113,6 +114,7 @@ class Decoder {
       }
     sample(hidden, rows, started);
     for (Active& a : started) accept(a);
+    return true;
   }
 
   // Embeds n tokens, takes them through all layers, and returns their normed hidden states [n, C] (in `arena`'s memory).
@@ -148,6 +150,7 @@ class Decoder {
       for (size_t i = 0; i < slots.size(); ++i)
         backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), slots[i].data(),
                             static_cast<int64_t>(slots[i].size()), capacity_, model_.shape());
+      job_.check();
       backend_.attention_forward(a.attention, nullptr, a.qkv, batch.offsets.data(), batch.rows(), model_.shape());
     });
     Tensor hidden;
