@@ -25,5 +25,5 @@ export { type PrimeResult, type PrimeRunOptions, runPrime } from "./train/prime.
 export { runSft, type SftResult, type SftRunOptions } from "./train/sft.ts";
 export { arithmeticVerifier } from "./verifiers/arithmetic.ts";
 export { lastBoxed } from "./verifiers/boxed.ts";
-export type { Verdict, Verifier } from "./verifiers/types.ts";
+export type { Item, Verdict, Verifier, VerifyOptions } from "./verifiers/types.ts";
 export { VERSION } from "./version.ts";

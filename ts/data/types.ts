@@ -7,6 +7,8 @@ export interface Problem {
   answer: string;
   /** Difficulty, from 1 up. */
   level: number;
+  /** "math", "code", …: which verifier judges it, where a dataset mixes several. */
+  ability?: string;
 }
 
 /** A worked demonstration for fine-tuning; the response stops before the end-of-text token. */

@@ -39,8 +39,8 @@ export async function sampleGroups(
   );
   const texts = rollouts.map((rollout) => task.tokenizer.decode(rollout.tokens, { skipSpecialTokens: true }));
   const items = rollouts.map((rollout, i) => {
-    const { prompt, answer } = problems[rollout.prompt].problem;
-    return { prompt, response: texts[i], answer };
+    const { prompt, answer, ability } = problems[rollout.prompt].problem;
+    return { prompt, response: texts[i], answer, ...(ability === undefined ? {} : { ability }) };
   });
   const verdicts = await timer("verify", () => verifyAll(task.verifier, items, signal));
   const all = rollouts.map((rollout, i): Sample => {

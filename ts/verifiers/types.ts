@@ -11,11 +11,19 @@ export interface Verdict {
 export interface Item {
   prompt: string;
   response: string;
-  answer: string; // the reference answer
+  answer: string; // the reference answer: text, or the tests of a program as JSON
+  ability?: string; // "math", "code", …: which verifier a mixed dataset's row asks for
+}
+
+export interface VerifyOptions {
+  signal?: AbortSignal;
+  onProgress?: (done: number, total: number) => void; // judged items
 }
 
 export interface Verifier {
   readonly name: string;
   /** One verdict per item, in order. Rejects only with ERR_ABORTED; a verifier's own failure is the outcome "error" of that item. */
-  verify(items: readonly Item[], options?: { signal?: AbortSignal }): Promise<Verdict[]>;
+  verify(items: readonly Item[], options?: VerifyOptions): Promise<Verdict[]>;
+  /** Ends the processes it keeps, where it keeps any; may be called again. */
+  close?(): Promise<void>;
 }
