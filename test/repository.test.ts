@@ -14,7 +14,8 @@ describe("the repository", () => {
 
   test("pins every package, and its lock file names no server", () => {
     const { dependencies, devDependencies, optionalDependencies } = JSON.parse(read("package.json"));
-    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })) expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies }))
+      expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
     expect(read("bun.lock")).not.toContain("://");
   });
 
