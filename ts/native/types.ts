@@ -32,15 +32,19 @@ export interface NativeModelConfig {
   headSize: number;
   feedForwardSize: number;
   vocabSize: number;
-  ropeTheta: number;
+  ropeFrequencies: Float32Array; // [HD/2] radians per position
+  ropeScale: number; // of all cosines and sines
   rmsNormEps: number;
   tiedHead: boolean;
   qkvBias: boolean;
+  oBias: boolean;
+  mlpBias: boolean;
 }
 
 export interface NativeModelOptions {
   dtype: "float32" | "bfloat16";
   recompute: boolean;
+  trainable: boolean; // false and bfloat16: no float32 masters are kept
 }
 
 export interface NativeRollouts {
