@@ -10,7 +10,7 @@
 namespace pk {
 
 namespace {
-constexpr int64_t kPackedLimit = int64_t{1} << 30;  // bytes of packed weights: of larger ones a second copy costs more than it gains
+constexpr int64_t kPackedLimit = int64_t{256} << 20;  // bytes of packed weights: of larger ones a second copy costs more than it gains
 }
 
 PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* offsets, int64_t rows) {
@@ -20,12 +20,13 @@ PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* o
   return batch;
 }
 
-Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute)
+Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute, bool trainable)
     : backend_(backend),
       config_(config),
       table_(config),
       compute_(compute),
       recompute_(recompute),
+      trainable_(trainable),
       values_(backend),
       gradients_(backend),
       moment1_(backend),
@@ -37,9 +38,9 @@ Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool re
       work_arena_(backend) {
   flat(Slot::value);
   if (compute_ == DType::bf16) {
-    cast_arena_.take(DType::bf16, 1, table_.size);
+    cast_arena_.take(DType::bf16, 1, table_.vectors);
     cast_arena_.allocate();
-    values_cast_ = cast_arena_.take(DType::bf16, 1, table_.size).as<bf16>();
+    values_cast_ = cast_arena_.take(DType::bf16, 1, table_.vectors).as<bf16>();
   }
 }
 
@@ -48,11 +49,40 @@ Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool re
 float* Qwen2::flat(Slot slot) {
   Flat& f = slot == Slot::value ? values_ : slot == Slot::gradient ? gradients_ : slot == Slot::first_moment ? moment1_ : moment2_;
   if (!f.data) {
-    f.arena.take(DType::f32, 1, table_.size);
+    int64_t size = slot == Slot::value && !has_masters() ? table_.size - table_.vectors : table_.size;
+    f.arena.take(DType::f32, 1, size);
     f.arena.allocate();
-    f.data = f.arena.take(DType::f32, 1, table_.size).f32();
+    f.data = f.arena.take(DType::f32, 1, size).f32();
   }
   return f.data;
+}
+
+Tensor Qwen2::stored(const Parameter& p, Slot slot) {
+  if (slot != Slot::value) return {flat(slot) + p.offset, DType::f32, p.rows, p.cols};
+  if (!p.matrix) return {vector(p.offset), DType::f32, p.rows, p.cols};
+  Tensor all = matrices();
+  return {all.as<char>() + p.offset * dtype_size(all.dtype), all.dtype, p.rows, p.cols};
+}
+
+void Qwen2::write(const Parameter& p, Slot slot, const float* host) {
+  Tensor to = stored(p, slot);
+  if (to.dtype == DType::f32) return backend_.copy_from_host(to.data, host, to.bytes());
+  std::vector<bf16> rounded(static_cast<size_t>(p.size()));
+  for (int64_t i = 0; i < p.size(); ++i) rounded[static_cast<size_t>(i)] = to_bf16(host[i]);
+  backend_.copy_from_host(to.data, rounded.data(), to.bytes());
+}
+
+void Qwen2::read(float* host, const Parameter& p, Slot slot) {
+  Tensor from = stored(p, slot);
+  if (from.dtype == DType::f32) return backend_.copy_to_host(host, from.data, from.bytes());
+  std::vector<bf16> rounded(static_cast<size_t>(p.size()));
+  backend_.copy_to_host(rounded.data(), from.data, from.bytes());
+  for (int64_t i = 0; i < p.size(); ++i) host[i] = to_float(rounded[static_cast<size_t>(i)]);
+}
+
+Tensor Qwen2::matrices() {
+  if (has_masters()) return {values_.data, DType::f32, 1, table_.vectors};
+  return {values_cast_, DType::bf16, 1, table_.vectors};
 }
 
 bool Qwen2::has(Slot slot) const {
@@ -61,7 +91,7 @@ bool Qwen2::has(Slot slot) const {
 }
 
 void Qwen2::weights_changed() {
-  if (values_cast_) backend_.cast({values_cast_, DType::bf16, 1, table_.size}, {values_.data, DType::f32, 1, table_.size});
+  if (values_cast_ && has_masters()) backend_.cast({values_cast_, DType::bf16, 1, table_.vectors}, matrices());
   kept_ = false;
   packed_.clear();
 }
@@ -77,7 +107,7 @@ void Qwen2::initialize(uint64_t seed, float std) {
         host[static_cast<size_t>(i)] = std * std::sqrt(-2.0f * std::log(philox_uniform(draw[0]))) * std::cos(6.28318531f * philox_uniform(draw[1]));
       }
     }
-    backend_.copy_from_host(value(entry.offset), host.data(), entry.size() * 4);
+    write(entry, Slot::value, host.data());
   }
   weights_changed();
 }
@@ -85,7 +115,12 @@ void Qwen2::initialize(uint64_t seed, float std) {
 void Qwen2::copy_from(Qwen2& other) {
   if (other.table_.size != table_.size || other.table_.entries.size() != table_.entries.size())
     throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model of the same configuration.");
-  backend_.copy(flat(Slot::value), other.flat(Slot::value), table_.size * 4);
+  Tensor to = matrices(), from = other.matrices();
+  if (to.dtype == from.dtype)
+    backend_.copy(to.data, from.data, to.bytes());
+  else
+    backend_.cast(to, from);
+  backend_.copy(vector(table_.vectors), other.vector(table_.vectors), (table_.size - table_.vectors) * 4);
   weights_changed();
 }
 
@@ -96,7 +131,7 @@ Tensor Qwen2::weight(int64_t offset, int64_t rows, int64_t cols) {
 
 // Copies all weights of products into the backend's favourite layout, where it has one and they are not too large.
 void Qwen2::pack_weights() {
-  if (!packed_.empty() || !values_cast_ || 2 * table_.size > kPackedLimit) return;
+  if (!packed_.empty() || !values_cast_ || 2 * table_.vectors > kPackedLimit) return;
   std::vector<Tensor> weights{head()};
   for (const LayerOffsets& at : table_.layers) {
     int64_t c = config_.hidden_size, f = config_.feed_forward_size;
@@ -141,11 +176,10 @@ const float* Qwen2::rope_table(int64_t positions) {
     std::vector<float> host(static_cast<size_t>(count * config_.head_size));
     for (int64_t t = 0; t < count; ++t)
       for (int64_t d = 0; d < half; ++d) {
-        // float32 frequencies and angles, as transformers computes them
-        float frequency = static_cast<float>(1.0 / std::pow(config_.rope_theta, 2.0 * static_cast<double>(d) / static_cast<double>(config_.head_size)));
-        float angle = static_cast<float>(t) * frequency;
-        host[static_cast<size_t>(t * config_.head_size + d)] = static_cast<float>(std::cos(static_cast<double>(angle)));
-        host[static_cast<size_t>(t * config_.head_size + half + d)] = static_cast<float>(std::sin(static_cast<double>(angle)));
+        // float32 angles, as transformers computes them
+        float angle = static_cast<float>(t) * config_.rope_frequencies[static_cast<size_t>(d)];
+        host[static_cast<size_t>(t * config_.head_size + d)] = static_cast<float>(std::cos(static_cast<double>(angle))) * config_.rope_scale;
+        host[static_cast<size_t>(t * config_.head_size + half + d)] = static_cast<float>(std::sin(static_cast<double>(angle))) * config_.rope_scale;
       }
     rope_arena_.reset();
     rope_arena_.release();
@@ -218,31 +252,31 @@ void Qwen2::layout(int64_t n, int64_t scored, bool keep) {
 void Qwen2::layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, qkv = shape().qkv_size();
-  backend_.rmsnorm_forward(a.normed_in, a.rstd_in.f32(), a.x_in, x, delta, value(at.attention_norm), config_.rms_norm_eps);
-  linear(a.qkv, a.normed_in, weight(at.qkv, qkv, c), config_.qkv_bias ? value(at.qkv_bias) : nullptr);
+  backend_.rmsnorm_forward(a.normed_in, a.rstd_in.f32(), a.x_in, x, delta, vector(at.attention_norm), config_.rms_norm_eps);
+  linear(a.qkv, a.normed_in, weight(at.qkv, qkv, c), bias(at.qkv_bias));
   backend_.rope(a.qkv, positions, rope_table_, shape(), false);
 }
 
-// x_mid = x_in + attention @ Wo^T; delta = (silu(gate) * up) @ Wdown^T of norm(x_mid)
+// x_mid = x_in + attention @ Wo^T; delta = (silu(gate) * up) @ Wdown^T of norm(x_mid); biases where the model has them
 void Qwen2::layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, f = config_.feed_forward_size;
-  linear(delta, a.attention, weight(at.o, c, shape().q_size()));
-  backend_.rmsnorm_forward(a.normed_mid, a.rstd_mid.f32(), a.x_mid, a.x_in, delta, value(at.mlp_norm), config_.rms_norm_eps);
-  linear(a.gate_up, a.normed_mid, weight(at.gate_up, 2 * f, c));
+  linear(delta, a.attention, weight(at.o, c, shape().q_size()), bias(at.o_bias));
+  backend_.rmsnorm_forward(a.normed_mid, a.rstd_mid.f32(), a.x_mid, a.x_in, delta, vector(at.mlp_norm), config_.rms_norm_eps);
+  linear(a.gate_up, a.normed_mid, weight(at.gate_up, 2 * f, c), bias(at.gate_up_bias));
   backend_.swiglu_forward(act, a.gate_up);
-  linear(delta, act, weight(at.down, c, f));
+  linear(delta, act, weight(at.down, c, f), bias(at.down_bias));
 }
 
 void Qwen2::final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta) {
-  backend_.rmsnorm_forward(normed, rstd, x_out, x, delta, value(table_.final_norm), config_.rms_norm_eps);
+  backend_.rmsnorm_forward(normed, rstd, x_out, x, delta, vector(table_.final_norm), config_.rms_norm_eps);
 }
 
 void Qwen2::run_layers(const PackedBatch& batch, bool keep, JobContext& job) {
   int32_t longest = 0;
   for (int64_t r = 0; r < batch.rows(); ++r) longest = std::max(longest, batch.offsets[r + 1] - batch.offsets[r]);
   rope_table(longest);
-  backend_.embedding_forward(layers_[0].x_in, batch.tokens.data(), value(table_.embedding));
+  backend_.embedding_forward(layers_[0].x_in, batch.tokens.data(), embedding());
   Tensor x = layers_[0].x_in, delta;
   for (int64_t l = 0; l < config_.layers; ++l) {
     const LayerActivations& a = layers_[layers_.size() == 1 ? 0 : l];
