@@ -11,6 +11,8 @@ export type { Example, ExampleSource, Problem, ProblemSource, StepCheck } from "
 export { type ErrorCode, PrimekitError } from "./errors.ts";
 export { type Accuracy, measureAccuracy } from "./eval/accuracy.ts";
 export { type SampleAnswer, sampleAnswers } from "./eval/answers.ts";
+export { resolveDataset, resolveModel } from "./hub/resolve.ts";
+export type { HubOptions, HubProgress } from "./hub/settings.ts";
 export * from "./kernels.ts";
 export * from "./model.ts";
 export { sampleGroups } from "./rollout/sample.ts";
