@@ -51,9 +51,19 @@ class Progress {
     for (const { size } of files) this.#total += size;
   }
 
+  /** A file that is there already. */
+  add({ path, size }: RemoteFile): void {
+    this.#sum += size;
+    this.#done.set(path, size);
+  }
+
   update(file: string, done: number): void {
     this.#sum += done - (this.#done.get(file) ?? 0);
     this.#done.set(file, done);
+    this.report(file);
+  }
+
+  report(file: string): void {
     this.#report?.({ done: this.#sum, total: this.#total, file });
   }
 }
@@ -106,9 +116,10 @@ async function downloadAll(
   progress.expect(files);
   const missing: RemoteFile[] = [];
   for (const file of files) {
-    if (await exists(cache.blob(file.oid))) progress.update(file.path, file.size);
+    if (await exists(cache.blob(file.oid))) progress.add(file);
     else missing.push(file);
   }
+  progress.report((missing[0] ?? files[0])?.path ?? "");
   await checkSpace(
     settings.cacheDir,
     missing.reduce((sum, { size }) => sum + size, 0),
