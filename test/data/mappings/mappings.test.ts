@@ -36,7 +36,7 @@ const files: [string, string, number, string, Record<number, string>][] = [
   ["data/math/gsm8k/train.jsonl", "gsm8k", 7473, "math", { 0: "72" }],
   ["data/math/gsm8k/test.jsonl", "gsm8k", 1319, "math", { 0: "18", 2: "70000" }],
   ["data/math/math-train/train_math_math.json", "math", 7470, "math", { 0: "0", 1: "98" }],
-  ["data/math/prime-eval/math_test_cleaned.json", "math", 500, "math", { 0: "4", 1: "x \\in [-2,7]" }],
+  ["data/math/prime-eval/math_test_cleaned.json", "math", 500, "math", { 0: "4", 1: "[-2,7]" }],
   ["data/math/prime-eval/aimo-validation-aime.jsonl", "competition", 90, "math", { 0: "116" }],
   ["data/math/prime-eval/aimo-validation-amc.jsonl", "competition", 83, "math", { 0: "142", 8: "-4" }],
   ["data/math/prime-eval/minerva_math_test.jsonl", "math", 272, "math", { 0: "1.6" }],
