@@ -222,6 +222,7 @@ class Decoder {
       s.token = tokens[i];
       out_[s.sequence].tokens.push_back(tokens[i]);
       out_[s.sequence].logprobs.push_back(logprobs[i]);
+      if (settings_.stream_tokens) job_.report(s.sequence, -1 - int64_t{tokens[i]});
     }
   }
 
