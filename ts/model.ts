@@ -71,6 +71,8 @@ export interface GenerateOptions {
   firstSequence?: number | bigint;
   maxBatch?: number; // decoding slots, default 256
   onProgress?: (done: number, total: number) => void; // finished sequences
+  /** Every token as soon as it is drawn, the stop token included; sequence is p*G + g. An error it throws stops the generation. */
+  onToken?: (token: number, sequence: number) => void;
   signal?: AbortSignal;
 }
 
@@ -183,12 +185,12 @@ export class Model {
   async generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Promise<Rollout[]> {
     checkPrompts(prompts, this.config.vocabSize);
     checkGenerateOptions(options, this.config.vocabSize);
-    const { samples = 1, signal, onProgress } = options;
+    const { samples = 1, signal } = options;
     const { tokens, offsets } = pack(prompts);
     const first = toSeed(options.firstSequence ?? 0, "firstSequence");
     const ids = BigUint64Array.from({ length: prompts.length * samples }, (_, i) => BigInt.asUintN(64, first + BigInt(i)));
     const settings = this.#nativeGenerateOptions(options, samples);
-    const result = await withSignal(signal, (cancel, progress) => this.native.generate(tokens, offsets, ids, settings, cancel, progress), onProgress);
+    const result = await withSignal(signal, (cancel, progress) => this.native.generate(tokens, offsets, ids, settings, cancel, progress), progressOf(options));
     return Array.from({ length: prompts.length * samples }, (_, i) => ({
       prompt: Math.floor(i / samples),
       sample: i % samples,
@@ -276,6 +278,7 @@ export class Model {
       seed: toSeed(seed, "seed"),
       maxBatch,
       stopTokens: Int32Array.from(stopTokens),
+      streamTokens: options.onToken !== undefined,
       ...this.#stopStrings(stop),
     };
   }
@@ -311,6 +314,12 @@ export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; 
 // --- internal ---
 
 const DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" } as const;
+
+/** Sorts what native generation reports: finished sequences, and (sequence, -1 - token). */
+function progressOf({ onProgress, onToken }: GenerateOptions): ((done: number, total: number) => void) | undefined {
+  if (!onToken) return onProgress;
+  return (done, total) => (total < 0 ? onToken(-1 - total, done) : onProgress?.(done, total));
+}
 
 function checkBytes(bytes: Uint8Array, id: number): Uint8Array {
   if (!(bytes instanceof Uint8Array)) throw typeError(`The result of stop.tokenBytes(${id})`, "a Uint8Array", bytes);

@@ -123,6 +123,7 @@ inline GenerateSettings read_generate_settings(const Napi::Value& value, int64_t
   s.sampling.seed = o.Get("seed").As<Napi::BigInt>().Uint64Value(&lossless);
   Span<int32_t> stops = read_array<int32_t>(o.Get("stopTokens"), "stopTokens");
   s.stop_tokens.assign(stops.data, stops.data + stops.size);
+  s.stream_tokens = read_bool(o.Get("streamTokens"), "streamTokens");
   s.stop_strings = read_strings(o.Get("stopBytes"), o.Get("stopOffsets"), "stopBytes");
   if (!s.stop_strings.empty()) {
     s.token_bytes = read_strings(o.Get("tokenBytes"), o.Get("tokenOffsets"), "tokenBytes");

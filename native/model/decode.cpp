@@ -52,6 +52,10 @@ class Queue {
     std::lock_guard lock(mutex_);
     job_.report(++finished_, total);
   }
+  void sampled(int64_t sequence, int32_t token) {
+    std::lock_guard lock(mutex_);
+    job_.report(sequence, -1 - int64_t{token});
+  }
   void fail() { failed_.store(true); }
   bool is_done() {
     std::lock_guard lock(mutex_);
@@ -258,6 +262,7 @@ class Decoder {
       s.token = tokens[i];
       queue_.out[s.sequence].tokens.push_back(tokens[i]);
       queue_.out[s.sequence].logprobs.push_back(logprobs[i]);
+      if (settings_.stream_tokens) queue_.sampled(s.sequence, tokens[i]);
     }
   }
 

@@ -68,6 +68,8 @@ export interface NativeGenerateOptions {
   tokenBytes?: Uint8Array;
   tokenOffsets?: Int32Array; // [V+1]
   maxBatch: number; // decoding slots
+  /** Also reports every token as it is drawn: progress(sequence, -1 - token). */
+  streamTokens: boolean;
 }
 
 export type NativeSlot = "value" | "gradient" | "firstMoment" | "secondMoment";
