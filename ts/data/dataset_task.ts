@@ -5,7 +5,7 @@ import type { Verifier } from "../verifiers/types.ts";
 import { questionHash } from "./dataset/held_out.ts";
 import { Dataset, type DatasetOptions, type DatasetReport, type DatasetRow } from "./dataset.ts";
 import { rowOf } from "./order.ts";
-import { type PromptStyle, promptWriter } from "./prompt_text.ts";
+import { type PromptStyleOption, promptWriter } from "./prompt_text.ts";
 import type { Task } from "./task.ts";
 import type { Example, Problem } from "./types.ts";
 
@@ -21,8 +21,8 @@ export interface DatasetTaskOptions extends Pick<DatasetOptions, "mapping" | "fo
   heldOutSize?: number;
   /** Training and held-out problems with longer prompts are dropped and counted. Default 1024. */
   maxPromptTokens?: number;
-  /** Adds to the messages what the policy shall be told; default: nothing. */
-  promptStyle?: PromptStyle;
+  /** What is added to the messages: "math", "code" (PRIME's prompts), "auto" (by the row's ability), a function; default "none". */
+  promptStyle?: PromptStyleOption;
   /** False: prompts are the messages' text alone, for models that know no chat. Default true. */
   chatTemplate?: boolean;
   /** Told while the data is read through. */
