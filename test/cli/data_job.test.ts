@@ -204,11 +204,6 @@ describe("refused before there is a run folder", () => {
       /has no files of the split test; there are train\./,
     ],
     [
-      "a folder that is not there",
-      () => ["--model", model, "--verifier", "arithmetic", "--data", join(scratch.dir, "data"), "--data.folder", "main"],
-      /There is no file or directory .*main\./,
-    ],
-    [
       "an unknown verifier",
       () => ["--model", model, "--data", data, "--verifier", "arithmetics"],
       /There is no verifier "arithmetics"\. Did you mean arithmetic\?/,

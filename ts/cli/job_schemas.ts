@@ -47,13 +47,13 @@ const mappingSchema = z.custom<MappingOption>(
 );
 
 export const dataSchema = z.strictObject({
-  source: text("", "train on these problems instead of the built-in task: a file, a directory or a dataset on the hub (ORG/NAME)"),
-  folder: text("", "folder inside the dataset, where it holds several sets"),
+  source: text("", "train on these problems instead of the built-in task: a file, a directory or a dataset on the hub (ORG/NAME, or ORG/NAME/FOLDER)"),
   split: text("", "train, validation or test, by the files' names; the training files unless given"),
   mapping: mappingSchema
     .default("auto")
     .describe("which column is what: auto, a ready mapping (gsm8k, math, eurus, …), or in a configuration file field paths or a function"),
   heldOut: text("", "file, directory or hub id of held-out problems; rows of the data itself unless given"),
+  heldOutSplit: text("", "split of heldOut; test, else validation, by the files' names, unless given"),
   heldOutSize: size(256, "held-out problems, at most"),
   verifier: text("auto", "judges answers: math, code, auto (by each row's ability), arithmetic, or a TypeScript file whose default export is a Verifier"),
   promptStyle: z.enum(promptStyles).default("auto").describe("what prompts add: PRIME's for math or code, auto (by each row's ability), none"),

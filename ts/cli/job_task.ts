@@ -54,7 +54,7 @@ async function dataTask({ data, prime, sft }: JobConfig, resolved: Resolved, kin
   const { seed } = kind === "train" ? prime : sft;
   const { mapping, maxPromptTokens, maxBadShare, chatTemplate, heldOutSize } = data;
   try {
-    const task = await datasetTask(join(resolved.data as string, data.folder), {
+    const task = await datasetTask(resolved.data as string, {
       tokenizer,
       verifier,
       seed,
@@ -66,6 +66,7 @@ async function dataTask({ data, prime, sft }: JobConfig, resolved: Resolved, kin
       split: data.split || undefined,
       needs: kind === "sft" ? ["response"] : isModulePath(data.verifier) ? [] : ["answer"],
       heldOut: resolved.heldOut,
+      heldOutSplit: data.heldOutSplit || undefined,
       heldOutSize,
       promptStyle: data.promptStyle,
     });

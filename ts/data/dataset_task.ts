@@ -16,6 +16,7 @@ export interface DatasetTaskOptions extends Pick<DatasetOptions, "mapping" | "fo
   seed?: number;
   /** A file or directory of its own for held-out problems; its questions are left out of training. Default: rows of the dataset itself. */
   heldOut?: string;
+  /** Default: the files named "test…", else "validation…", else all. */
   heldOutSplit?: string;
   /** Held-out problems: of the dataset itself (default 256, at most half of it), or of `heldOut` (default all). */
   heldOutSize?: number;
@@ -56,7 +57,10 @@ export async function datasetTask(source: string, options: DatasetTaskOptions): 
     level: row.level ?? 1,
     ...(row.ability === undefined ? {} : { ability: row.ability }),
   });
-  const own = options.heldOut === undefined ? undefined : await readHeldOut(options.heldOut, { ...common, split: options.heldOutSplit ?? "test" }, options);
+  const own =
+    options.heldOut === undefined
+      ? undefined
+      : await readHeldOut(options.heldOut, { ...common, split: options.heldOutSplit ?? ["test", "validation"] }, options);
   const dataset = await Dataset.open(source, {
     ...common,
     format,
