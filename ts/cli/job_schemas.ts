@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { arithmeticDefaults } from "../data/arithmetic.ts";
 import type { MappingOption } from "../data/mappings/index.ts";
+import { promptStyles } from "../tokenizer/prompts.ts";
 
 const size = (fallback: number, text: string) => z.number().int().positive().default(fallback).describe(text);
 const count = (fallback: number, text: string) => z.number().int().min(0).default(fallback).describe(text);
@@ -46,16 +47,16 @@ const mappingSchema = z.custom<MappingOption>(
 );
 
 export const dataSchema = z.strictObject({
-  source: text("", "train on these problems instead of the built-in task: a file, a directory or a dataset on the hub (ORG/NAME)"),
-  folder: text("", "folder inside the dataset, where it holds several sets"),
+  source: text("", "train on these problems instead of the built-in task: a file, a directory or a dataset on the hub (ORG/NAME, or ORG/NAME/FOLDER)"),
   split: text("", "train, validation or test, by the files' names; the training files unless given"),
   mapping: mappingSchema
     .default("auto")
     .describe("which column is what: auto, a ready mapping (gsm8k, math, eurus, …), or in a configuration file field paths or a function"),
   heldOut: text("", "file, directory or hub id of held-out problems; rows of the data itself unless given"),
+  heldOutSplit: text("", "split of heldOut; test, else validation, by the files' names, unless given"),
   heldOutSize: size(256, "held-out problems, at most"),
   verifier: text("auto", "judges answers: math, code, auto (by each row's ability), arithmetic, or a TypeScript file whose default export is a Verifier"),
-  promptStyle: text("auto", "what the prompts add: none, math, code, auto (by ability)"),
+  promptStyle: z.enum(promptStyles).default("auto").describe("what prompts add: PRIME's for math or code, auto (by each row's ability), none"),
   chatTemplate: z.boolean().default(true).describe("write prompts with the tokenizer's chat template; false for models that know no chat"),
   maxPromptTokens: size(1024, "drop problems with longer prompts"),
   maxBadShare: z.number().min(0).max(1).default(0.02).describe("stop when a larger share of the rows is bad"),

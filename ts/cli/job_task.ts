@@ -9,7 +9,6 @@ import { PrimekitError } from "../errors.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type JobConfig, type Resolved, taskOptions } from "./job_config.ts";
 import { makeVerifier } from "./job_verifier.ts";
-import { promptStyleOf } from "./prompt_style.ts";
 import { importDefault, isModulePath } from "./user_module.ts";
 
 /** What a task file's default export is called with, where it is a function. */
@@ -55,7 +54,7 @@ async function dataTask({ data, prime, sft }: JobConfig, resolved: Resolved, kin
   const { seed } = kind === "train" ? prime : sft;
   const { mapping, maxPromptTokens, maxBadShare, chatTemplate, heldOutSize } = data;
   try {
-    const task = await datasetTask(join(resolved.data as string, data.folder), {
+    const task = await datasetTask(resolved.data as string, {
       tokenizer,
       verifier,
       seed,
@@ -67,8 +66,9 @@ async function dataTask({ data, prime, sft }: JobConfig, resolved: Resolved, kin
       split: data.split || undefined,
       needs: kind === "sft" ? ["response"] : isModulePath(data.verifier) ? [] : ["answer"],
       heldOut: resolved.heldOut,
+      heldOutSplit: data.heldOutSplit || undefined,
       heldOutSize,
-      promptStyle: promptStyleOf(data.promptStyle),
+      promptStyle: data.promptStyle,
     });
     task.train.at(0); // what is wrong with template or style shows here
     const close = async () => {
