@@ -1,10 +1,11 @@
 // From a row to the text that the policy continues: messages, what the prompt style adds, the chat template; and whether it is short enough.
 import type { ChatMessage } from "../tokenizer/chat.ts";
+import { type PromptStyle, styleMessages } from "../tokenizer/prompts.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { MappedRow } from "./mappings/index.ts";
 
-/** Adds a system prompt, a suffix, … to a row's messages. */
-export type PromptStyle = (messages: ChatMessage[], ability?: string) => ChatMessage[];
+/** What is added to a row's messages: a style by name, or a function of one's own. */
+export type PromptStyleOption = PromptStyle | ((messages: readonly ChatMessage[], ability?: string) => ChatMessage[]);
 
 export interface PromptWriter {
   text(row: MappedRow): string;
@@ -13,10 +14,10 @@ export interface PromptWriter {
 }
 
 /** With chatTemplate false, the text is that of the messages, one after the other, with an empty line between. */
-export function promptWriter(tokenizer: Tokenizer, options: { promptStyle?: PromptStyle; chatTemplate?: boolean }): PromptWriter {
-  const { promptStyle = (messages) => messages, chatTemplate = true } = options;
+export function promptWriter(tokenizer: Tokenizer, options: { promptStyle?: PromptStyleOption; chatTemplate?: boolean }): PromptWriter {
+  const { promptStyle = "none", chatTemplate = true } = options;
   const render = (messages: ChatMessage[], ability?: string): string => {
-    const styled = promptStyle(messages, ability);
+    const styled = typeof promptStyle === "function" ? promptStyle(messages, ability) : styleMessages(messages, promptStyle, ability);
     return chatTemplate ? tokenizer.chat(styled, { addGenerationPrompt: true }) : styled.map(({ content }) => content).join("\n\n");
   };
   const text = (row: MappedRow) => render(row.messages ?? [{ role: "user", content: row.prompt ?? "" }], row.ability);
