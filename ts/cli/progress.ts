@@ -10,7 +10,7 @@ export interface Progress {
   stop(): void;
 }
 
-const TITLES = { sft: "Fine-tuning", prime: "PRIME" } as const;
+const TITLES = { sft: "Fine-tuning", prime: "PRIME", prm: "PRM" } as const;
 const PHASES = {
   rollout: "sampling",
   verify: "verifying",
