@@ -32,7 +32,10 @@ async function noisyModel(): Promise<Model> {
   const model = await Model.load(fixtureDir("qwen2_tied"), { dtype: "float32" });
   for (const { name } of model.native.parameters()) {
     const values = await model.native.readParameter(name, "value");
-    await model.native.writeParameter(name, values.map((p, k) => p + Math.fround(p * Math.fround(0.01)) * Math.sin(k)));
+    await model.native.writeParameter(
+      name,
+      values.map((p, k) => p + Math.fround(p * Math.fround(0.01)) * Math.sin(k)),
+    );
   }
   return model;
 }

@@ -1,5 +1,6 @@
 // Flags: a table made from the typed configurations, and the reading of a command line by it. citty does the parsing.
 import type { ArgsDef } from "citty";
+import { z } from "zod";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 
@@ -67,6 +68,19 @@ export function mergeOptions(base: Options, over: Options): Options {
     result[key] = typeof value === "object" && typeof below === "object" ? mergeOptions(below, value) : value;
   }
   return result;
+}
+
+type FlatSchema = z.ZodObject<Record<string, z.ZodDefault<z.ZodType>>>;
+
+/** The flags of a flat schema; `defaults` stand in for the schema's own. */
+export function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults: Options): Flag[] {
+  return Object.entries((schema as FlatSchema).shape).map(([key, field]) => {
+    const inner = field.unwrap();
+    const fallback = (defaults[key] ?? field.parse(undefined)) as NonNullable<Flag["default"]>;
+    const type = typeof fallback as Flag["type"];
+    const choices = inner instanceof z.ZodEnum ? { choices: inner.options.map(String) } : {};
+    return { name: `${prefix}${key}`, type, description: field.description ?? "", default: fallback, section, ...choices };
+  });
 }
 
 // --- internal ---

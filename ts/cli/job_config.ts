@@ -3,9 +3,9 @@ import { z } from "zod";
 import type { ArithmeticOptions } from "../data/arithmetic.ts";
 import { arithmeticDefaults } from "../data/arithmetic.ts";
 import { PrimekitError } from "../errors.ts";
-import { type OptionHelp, type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "../train/config.ts";
+import { type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "../train/config.ts";
 import { jobDefaults } from "./defaults.ts";
-import { type Flag, mergeOptions, type Options } from "./flags.ts";
+import { type Flag, flagsOf, mergeOptions, type Options } from "./flags.ts";
 
 const size = (fallback: number, text: string) => z.number().int().positive().default(fallback).describe(text);
 
@@ -120,18 +120,6 @@ export function taskOptions({ name: _, operations, ...options }: TaskSettings): 
 }
 
 // --- internal ---
-
-type FlatSchema = z.ZodObject<Record<string, z.ZodDefault<z.ZodType>>>;
-
-function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults: Options): Flag[] {
-  return Object.entries((schema as FlatSchema).shape).map(([key, field]) => {
-    const inner = field.unwrap();
-    const fallback = (defaults[key] ?? field.parse(undefined)) as OptionHelp["default"];
-    const type = typeof fallback as Flag["type"];
-    const choices = inner instanceof z.ZodEnum ? { choices: inner.options.map(String) } : {};
-    return { name: `${prefix}${key}`, type, description: field.description ?? "", default: fallback, section, ...choices };
-  });
-}
 
 function parse<S extends z.ZodObject>(schema: S, value: unknown, what: string): z.output<S> {
   const result = schema.safeParse(value ?? {});

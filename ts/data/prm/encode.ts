@@ -10,6 +10,8 @@ export interface EncodedExample {
   response: Int32Array; // [T] the answer, and the end-of-text token behind it
   /** Positions [S] in `response` of the last token of each step; rising. The end-of-text token belongs to the last step. */
   stepEnds: Int32Array;
+  /** Where each token of the response ends in its text, in characters [T]; the end-of-text token adds none. */
+  textEnds: Int32Array;
   /** The answer was cut to fit; steps that lost tokens are gone, or stop where the answer does. */
   truncated: boolean;
 }
@@ -34,14 +36,16 @@ export function encodeExample(tokenizer: Tokenizer, example: PrmExample, options
   const prompt = tokenizer.encode(promptText(tokenizer, example, options.promptFormat ?? "auto"));
   if (prompt.length === 0) throw new PrimekitError("ERR_DATA", `${example.id}: the prompt has no tokens; it needs at least one.`);
   const { ids, ends } = tokenEnds(tokenizer, example.steps.join(""));
-  const response = ids[ids.length - 1] === tokenizer.eosId ? ids : Int32Array.from([...ids, tokenizer.eosId]);
+  const isClosed = example.open || ids[ids.length - 1] === tokenizer.eosId;
+  const response = isClosed ? ids : Int32Array.from([...ids, tokenizer.eosId]);
+  const textEnds = isClosed ? ends : Int32Array.from([...ends, ends[ends.length - 1]]);
   const stepEnds = boundaries(example, ends);
   stepEnds[stepEnds.length - 1] = response.length - 1;
   const { maxLength = Number.POSITIVE_INFINITY, truncate = false } = options;
   const excess = prompt.length + response.length - maxLength;
-  if (excess <= 0) return { prompt, response, stepEnds, truncated: false };
+  if (excess <= 0) return { prompt, response, stepEnds, textEnds, truncated: false };
   if (!truncate || maxLength - prompt.length < 1) throw tooLong(example, prompt.length, response.length, maxLength);
-  return cutResponse(prompt, response, stepEnds, maxLength - prompt.length);
+  return cut({ prompt, response, stepEnds, textEnds, truncated: true }, maxLength - prompt.length);
 }
 
 // --- internal ---
@@ -65,10 +69,12 @@ function boundaries({ id, steps }: PrmExample, ends: Int32Array): Int32Array {
   });
 }
 
-function cutResponse(prompt: Int32Array, response: Int32Array, stepEnds: Int32Array, room: number): EncodedExample {
+/** The first `room` tokens of the answer. The beginning of a step that the cut goes through still counts as one. */
+function cut({ response, stepEnds, textEnds, ...rest }: EncodedExample, room: number): EncodedExample {
   const kept = stepEnds.filter((end) => end < room);
-  const isOpen = kept.length === 0 || kept[kept.length - 1] < room - 1; // the cut goes through a step: its beginning still counts as one
-  return { prompt, response: response.slice(0, room), stepEnds: isOpen ? Int32Array.from([...kept, room - 1]) : kept, truncated: true };
+  const goesThrough = kept.length === 0 || kept[kept.length - 1] < room - 1;
+  const ends = goesThrough ? Int32Array.from([...kept, room - 1]) : kept;
+  return { ...rest, response: response.slice(0, room), stepEnds: ends, textEnds: textEnds.slice(0, room) };
 }
 
 function tooLong({ id }: PrmExample, prompt: number, response: number, limit: number): PrimekitError {

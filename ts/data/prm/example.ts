@@ -15,10 +15,15 @@ export interface PrmExample {
   stepLabels?: (number | undefined)[];
   /** Answers to the same prompt have the same group: what losses on pairs and groups compare. */
   group: string;
+  /** The answer was cut off by a length limit: no end-of-text token follows it. */
+  open?: boolean;
 }
 
-/** How a text is cut into steps, by name. Every step keeps the separator behind it. */
+const anyBlankLine = /\n[^\S\n]*\n/;
+
+/** How a text is cut into steps, by name ("auto": at blank lines where it has some, else at line ends). Every step keeps the separator behind it. */
 export const splitRules = {
+  auto: undefined,
   "blank-line": /\n[^\S\n]*\n\s*/g,
   line: /\n\s*/g,
   none: undefined,
@@ -28,7 +33,8 @@ export type SplitRule = keyof typeof splitRules | RegExp;
 
 /** Cuts a text behind every match of the rule; a blank beginning or end belongs to the step beside it. Joined, the steps are the text. */
 export function splitSteps(text: string, rule: SplitRule): string[] {
-  const pattern = rule instanceof RegExp ? rule : splitRules[rule];
+  const name = rule === "auto" ? (anyBlankLine.test(text.trim()) ? "blank-line" : "line") : rule;
+  const pattern = name instanceof RegExp ? name : splitRules[name];
   if (!pattern) return [text];
   const steps: string[] = [];
   let from = 0;

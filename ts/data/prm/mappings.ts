@@ -45,8 +45,7 @@ function detect(record: PrmRecord, where: string): PrmMapping {
 
 function plainExample(record: PrmRecord, where: string, options: PrmMappingOptions): PrmExample {
   const steps = stepsOf(record, where, options);
-  // a run's rollout files call the verifier's judgement `score`
-  const outcome = record.label ?? record.correct ?? record.score;
+  const outcome = record.label ?? record.correct ?? rolloutScore(record);
   const isList = Array.isArray(outcome);
   const labels = record.labels ?? (isList ? outcome : undefined);
   return finish(record, where, {
@@ -54,7 +53,13 @@ function plainExample(record: PrmRecord, where: string, options: PrmMappingOptio
     steps,
     ...(outcome !== undefined && outcome !== null && !isList ? { label: readLabel(outcome, where) } : {}),
     ...(labels === undefined || labels === null ? {} : { stepLabels: readStepLabels(labels, where) }),
+    ...(record.truncated === true ? { open: true } : {}),
   });
+}
+
+/** A run's rollout files have the verifier's judgement as `score`; without a verdict nobody knows. */
+function rolloutScore({ score, outcome }: PrmRecord): unknown {
+  return outcome === "timeout" || outcome === "error" ? undefined : score;
 }
 
 function plainPair(record: PrmRecord, where: string, options: PrmMappingOptions): PrmExample[] {
