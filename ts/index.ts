@@ -19,6 +19,7 @@ export { scoreRows } from "./rollout/score.ts";
 export type { Group, Row, Sample } from "./rollout/types.ts";
 export { RunFolder } from "./run/run_folder.ts";
 export type { ChatMessage } from "./tokenizer/chat.ts";
+export { StreamDecoder } from "./tokenizer/stream.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";
 export { type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "./train/config.ts";
 export type { OnEvent, ResumePoint, TrainEvent } from "./train/events.ts";
