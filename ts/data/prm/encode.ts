@@ -35,7 +35,7 @@ export interface EncodeOptions {
 export function encodeExample(tokenizer: Tokenizer, example: PrmExample, options: EncodeOptions = {}): EncodedExample {
   const prompt = tokenizer.encode(promptText(tokenizer, example, options.promptFormat ?? "auto"));
   if (prompt.length === 0) throw new PrimekitError("ERR_DATA", `${example.id}: the prompt has no tokens; it needs at least one.`);
-  const { ids, ends } = tokenEnds(tokenizer, example.steps.join(""));
+  const { ids, ends } = endsOf(tokenizer, example);
   const isClosed = example.open || ids[ids.length - 1] === tokenizer.eosId;
   const response = isClosed ? ids : Int32Array.from([...ids, tokenizer.eosId]);
   const textEnds = isClosed ? ends : Int32Array.from([...ends, ends[ends.length - 1]]);
@@ -49,6 +49,14 @@ export function encodeExample(tokenizer: Tokenizer, example: PrmExample, options
 }
 
 // --- internal ---
+
+function endsOf(tokenizer: Tokenizer, { id, steps }: PrmExample): ReturnType<typeof tokenEnds> {
+  try {
+    return tokenEnds(tokenizer, steps.join(""));
+  } catch (cause) {
+    throw cause instanceof PrimekitError ? new PrimekitError(cause.code, `${id}: ${cause.message}`, { cause }) : cause;
+  }
+}
 
 function promptText(tokenizer: Tokenizer, { prompt }: PrmExample, format: PromptFormat): string {
   if (typeof prompt !== "string") return tokenizer.chat(prompt, { addGenerationPrompt: true });

@@ -38,10 +38,12 @@ export const SCRIPT = String.raw`"use strict";
     a.haystack = (a.id + "\n" + a.prompt + "\n" + a.steps.map((step) => step.t.join("")).join("")).toLowerCase();
   });
 
-  // The strongest colour stands for the 98th percentile of |reward|, so that one outlier does not bleach the rest.
-  const sizes = answers.flatMap((a) => a.steps.flatMap((step) => step.v.map(Math.abs))).sort((x, y) => x - y);
-  const scale = sizes[Math.floor(0.98 * (sizes.length - 1))] || 1;
-  const colour = (v) => "rgba(var(--" + (v < 0 ? "minus" : "plus") + ")," + (0.78 * Math.min(1, Math.abs(v) / scale) ** 0.75).toFixed(3) + ")";
+  // Strongest colour and height of the charts: the upper quartile of what answers reach, the same for all, so that answers can be compared.
+  const quartile = (values) => values.sort((x, y) => x - y)[Math.floor(0.75 * (values.length - 1))] || 1e-9;
+  const peak = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+  const scale = quartile(answers.map((a) => peak(a.steps.flatMap((step) => step.v))));
+  const reach = quartile(answers.map((a) => peak(a.steps.map((step) => step.q))));
+  const colour = (v) => "rgba(var(--" + (v < 0 ? "minus" : "plus") + ")," + (0.78 * Math.min(1, Math.abs(v) / scale) ** 0.6).toFixed(3) + ")";
 
   const counts = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, answers.filter((a) => a.kind === kind).length]));
   const state = { kind: "all", order: "as given", query: "" };
@@ -133,8 +135,8 @@ export const SCRIPT = String.raw`"use strict";
     let sum = 0;
     const q = [0, ...a.steps.flatMap((step) => step.v.map((v) => (sum += v)))];
     const [high, low] = [Math.max(...q, 0), Math.min(...q, 0)];
-    const span = high - low || 1;
-    const y = (v) => (60 - (56 * (v - low)) / span).toFixed(2);
+    const span = Math.max(high, reach / 3) - Math.min(low, -reach);
+    const y = (v) => (60 - (56 * (v - Math.min(low, -reach))) / span).toFixed(2);
     const svg = draw("svg", { class: "q", viewBox: "0 0 " + (q.length - 1) + " 64", preserveAspectRatio: "none", role: "img", "aria-label": "Q from 0 to " + number(sum) });
     let end = 0;
     for (const step of a.steps) {
@@ -146,7 +148,7 @@ export const SCRIPT = String.raw`"use strict";
     const mark = draw("line", { class: "mark", x1: 0, x2: 0, y1: 0, y2: 64 });
     svg.append(mark);
     const here = make("span", {});
-    const axis = make("div", { class: "axis" }, make("span", {}, "Q from " + number(low).replace("+0.000", "0") + " to " + number(high).replace("+0.000", "0")), here);
+    const axis = make("div", { class: "axis" }, make("span", {}, "lowest Q " + number(low) + ", highest " + number(high)), here);
     const chart = { svg, axis, tokens: [], point(t) {
       for (const node of chart.tokens) node.classList.toggle("here", Number(node.dataset.t) === t);
       mark.style.opacity = t < 0 ? 0 : 1;
