@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Model } from "../../ts/model.ts";
 import type { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
+import { RESULTS } from "./harness.ts";
 import { bestOfN, type Picks } from "./localisation/best_of_n.ts";
 import { type Found, localise } from "./localisation/localise.ts";
 import { page } from "./localisation/page.ts";
-import { RESULTS } from "./harness.ts";
 
 const SEEDS = [1, 2, 3];
 const folder = resolve(process.argv[2] ?? join(import.meta.dirname, "../..", "runs", "localisation"));

@@ -40,11 +40,21 @@ export async function bestOfN(seed: number, startModel: StartModel): Promise<Pic
   return {
     greedy: greedy.map((group) => group.accuracy),
     "one sample (mean)": groups.map((group) => group.accuracy),
-    "majority vote": groups.map((group) => vote(group, group.samples.map(() => 1))),
+    "majority vote": groups.map((group) =>
+      vote(
+        group,
+        group.samples.map(() => 1),
+      ),
+    ),
     "best by PRM, score": byPrm((answer) => answer.score),
     "best by PRM, lowest step": byPrm((answer) => Math.min(...rewards(answer))),
     "best by PRM, mean step": byPrm((answer) => answer.score / answer.steps.length),
-    "vote weighted by PRM": groups.map((group, g) => vote(group, answersOf(g).map((answer) => 1 / (1 + Math.exp(-answer.score))))),
+    "vote weighted by PRM": groups.map((group, g) =>
+      vote(
+        group,
+        answersOf(g).map((answer) => 1 / (1 + Math.exp(-answer.score))),
+      ),
+    ),
     "any of them right": groups.map((group) => Number(group.accuracy > 0)),
   };
 }
@@ -82,7 +92,14 @@ async function trained(policy: Model, task: Task, seed: number): Promise<Model> 
 function examplesOf(groups: readonly Group[]): PrmExample[] {
   return groups.flatMap(({ problem, samples }) =>
     samples.map(({ text, verdict, truncated }, i) => {
-      return { id: `${problem.id}:${i}`, prompt: problem.prompt, steps: splitSteps(text || "\n", "line"), label: verdict.score, group: problem.id, open: truncated };
+      return {
+        id: `${problem.id}:${i}`,
+        prompt: problem.prompt,
+        steps: splitSteps(text || "\n", "line"),
+        label: verdict.score,
+        group: problem.id,
+        open: truncated,
+      };
     }),
   );
 }

@@ -35,7 +35,17 @@ export interface Score {
 export type Found = Record<string, Record<string, Score>>;
 
 export async function localise(seed: number, startModel: StartModel): Promise<Found> {
-  const task = arithmeticTask({ seed, minSteps: 4, maxSteps: 7, operations: ["+"], starts: [2, 29], slipRate: 0.1, habitShare: 0, habitRate: 0, heldOutSize: LOCALISE.heldOut });
+  const task = arithmeticTask({
+    seed,
+    minSteps: 4,
+    maxSteps: 7,
+    operations: ["+"],
+    starts: [2, 29],
+    slipRate: 0.1,
+    habitShare: 0,
+    habitRate: 0,
+    heldOutSize: LOCALISE.heldOut,
+  });
   const config = { steps: LOCALISE.fineTuning, batchSize: 16, lr: 5e-3, beta2: 0.95, seed, maxNewTokens: 100 };
   using reference = await startModel(`sft-${seed}`, seed, task.tokenizer, (model) => runSft({ config, task, model }));
   const sets: Record<string, Case[]> = {
@@ -49,7 +59,8 @@ export async function localise(seed: number, startModel: StartModel): Promise<Fo
     using prm = await trained(reference, task, examples, seed);
     for (const [name, cases] of Object.entries(sets)) found[name][judge] = scoreCases(cases, await rewardsOf(prm, reference, task, cases));
   }
-  for (const [name, cases] of Object.entries(sets)) found[name]["fine-tuned model's own log-probs"] = scoreCases(cases, await surprises(reference, task, cases));
+  for (const [name, cases] of Object.entries(sets))
+    found[name]["fine-tuned model's own log-probs"] = scoreCases(cases, await surprises(reference, task, cases));
   return found;
 }
 
@@ -87,7 +98,13 @@ function trainingData(task: Task, seed: number, bySteps: boolean): PrmExample[] 
 async function trained(reference: Model, task: Task, examples: PrmExample[], seed: number): Promise<Model> {
   const model = await reference.clone({ trainable: true });
   const { batchSize, lr, beta } = LOCALISE;
-  await runPrm({ config: { batchSize, lr, beta, warmupSteps: 10, decay: "linear", beta2: 0.95, evalShare: 0, seed }, tokenizer: task.tokenizer, examples, model, reference });
+  await runPrm({
+    config: { batchSize, lr, beta, warmupSteps: 10, decay: "linear", beta2: 0.95, evalShare: 0, seed },
+    tokenizer: task.tokenizer,
+    examples,
+    model,
+    reference,
+  });
   return model;
 }
 

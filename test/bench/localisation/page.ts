@@ -33,7 +33,10 @@ export function page(results: readonly SeedResult[]): string {
     "likely to the fine-tuned model.",
     "",
     ...kinds.flatMap((kind) => [
-      `After the error the answer … ${kind}:`.replace("After the error the answer … the model's own errors", "The fine-tuned model's own wrong answers (temperature 1; never trained on)"),
+      `After the error the answer … ${kind}:`.replace(
+        "After the error the answer … the model's own errors",
+        "The fine-tuned model's own wrong answers (temperature 1; never trained on)",
+      ),
       "",
       table(
         ["judge", ...seeds.map((seed) => `${seed}: found, AUC`), "found, all seeds", "chance"],

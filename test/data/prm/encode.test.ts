@@ -18,7 +18,13 @@ for (const [name, dir] of Object.entries(places)) {
 
 const TEXTS = {
   arithmetic: ["[ADVANCE] 47+85=132", "[ADVANCE] 132-7=125", "[VERIFY] 125=125?", "[OUTPUT] \\boxed{125}"],
-  prose: ["Step 1: Add 47 and 85.", "Step 2: So x = 132, i.e. $\\frac{264}{2}$!", "**Step 3**: 1,000 is é — 🙂🙂", "  indented, then a tab\there", "The answer is: \\boxed{125}"],
+  prose: [
+    "Step 1: Add 47 and 85.",
+    "Step 2: So x = 132, i.e. $\\frac{264}{2}$!",
+    "**Step 3**: 1,000 is é — 🙂🙂",
+    "  indented, then a tab\there",
+    "The answer is: \\boxed{125}",
+  ],
 };
 const SEPARATORS = ["\n", "\n\n", "\n\n\n", "\r\n\r\n", " \n \n ", " ", ""];
 
@@ -70,7 +76,8 @@ for (const [name, tokenizer] of Object.entries(tokenizers)) {
 test("the prompt: messages and bare questions get the chat template, texts with chat marks stay", () => {
   const { arithmetic } = tokenizers;
   const chat = arithmetic.chat([{ role: "user", content: "1+1" }], { addGenerationPrompt: true });
-  const promptOf = (prompt: PrmExample["prompt"], promptFormat?: "text" | "chat") => arithmetic.decode(encodeExample(arithmetic, example(["2"], prompt), { promptFormat }).prompt);
+  const promptOf = (prompt: PrmExample["prompt"], promptFormat?: "text" | "chat") =>
+    arithmetic.decode(encodeExample(arithmetic, example(["2"], prompt), { promptFormat }).prompt);
   expect(promptOf([{ role: "user", content: "1+1" }])).toBe(chat);
   expect(promptOf("1+1")).toBe(chat);
   expect(promptOf(chat)).toBe(chat);

@@ -38,7 +38,9 @@ test("pairs become two answers of one group", () => {
 
 test("EurusPRM: a conversation with one label, or with labels of its steps", () => {
   const response = [...user("Q"), { role: "assistant", content: "Step 1: a\n\nStep 2: b\n\nStep 3: c" }];
-  expect(read({ dataset: "d", response, label: false })).toMatchObject([{ prompt: user("Q"), steps: ["Step 1: a\n\n", "Step 2: b\n\n", "Step 3: c"], label: 0 }]);
+  expect(read({ dataset: "d", response, label: false })).toMatchObject([
+    { prompt: user("Q"), steps: ["Step 1: a\n\n", "Step 2: b\n\n", "Step 3: c"], label: 0 },
+  ]);
   expect(read({ response, label: [1, 0, 1] })[0].stepLabels).toEqual([1, 0, 0]); // right so far: the third comes after a wrong one
   expect(() => read({ response: user("Q"), label: 1 })).toThrow("must end with the assistant");
 });
@@ -47,7 +49,11 @@ test("Math-Shepherd: marks behind the steps, + and - in their place", () => {
   const input = "Janet has 3 ducks. How many? Step 1: 3 * 2 = 6 ки\nStep 2: 6 - 1 = 4 ки\nStep 3: The answer is: 4 ки";
   const label = "Janet has 3 ducks. How many? Step 1: 3 * 2 = 6 +\nStep 2: 6 - 1 = 4 -\nStep 3: The answer is: 4 -";
   expect(read({ input, label, task: "GSM8K" })).toMatchObject([
-    { prompt: user("Janet has 3 ducks. How many?"), steps: ["Step 1: 3 * 2 = 6\n\n", "Step 2: 6 - 1 = 4\n\n", "Step 3: The answer is: 4"], stepLabels: [1, 0, 0] },
+    {
+      prompt: user("Janet has 3 ducks. How many?"),
+      steps: ["Step 1: 3 * 2 = 6\n\n", "Step 2: 6 - 1 = 4\n\n", "Step 3: The answer is: 4"],
+      stepLabels: [1, 0, 0],
+    },
   ]);
 });
 
