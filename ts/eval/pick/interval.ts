@@ -7,19 +7,28 @@ export interface Estimate {
   high: number;
 }
 
-const STREAM = 0x426f6f74;
+export type Estimator = (values: readonly number[]) => Estimate;
 
-/** The mean of per-problem values and its 95 % percentile bootstrap interval; a pure function of the values and the seed. No values: all 0. */
-export function estimate(values: readonly number[], { resamples = 1000, seed = 0 } = {}): Estimate {
-  const n = values.length;
-  if (n === 0) return { value: 0, low: 0, high: 0 };
+const STREAM = 0x426f_6f74;
+
+/**
+ * Estimates means over `n` problems with their 95 % percentile bootstrap intervals; a pure function of the values and the seed. All metrics are
+ * resampled alike, so that their intervals can be compared. No problems: all 0.
+ */
+export function bootstrap(n: number, { resamples = 1000, seed = 0 } = {}): Estimator {
   const draws = new Draws(seed, STREAM, n);
-  const means = Float64Array.from({ length: resamples }, () => {
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += values[Math.floor((draws.next() / 2 ** 32) * n)];
-    return sum / n;
-  }).sort();
-  return { value: values.reduce((sum, x) => sum + x, 0) / n, low: quantile(means, 0.025), high: quantile(means, 0.975) };
+  const picks = Uint32Array.from({ length: n * resamples }, () => Math.floor((draws.next() / 2 ** 32) * n)); // [resamples, n]
+  return (values) => {
+    if (n === 0) return { value: 0, low: 0, high: 0 };
+    const means = new Float64Array(resamples);
+    for (let r = 0; r < resamples; r++) {
+      let sum = 0;
+      for (let i = r * n; i < (r + 1) * n; i++) sum += values[picks[i]];
+      means[r] = sum / n;
+    }
+    means.sort();
+    return { value: values.reduce((sum, x) => sum + x, 0) / n, low: quantile(means, 0.025), high: quantile(means, 0.975) };
+  };
 }
 
 // --- internal ---
