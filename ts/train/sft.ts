@@ -11,6 +11,7 @@ import { range, splitByTokens } from "../rollout/pack.ts";
 import { encodePrompt } from "../rollout/sample.ts";
 import type { Row } from "../rollout/types.ts";
 import type { RunFolder } from "../run/run_folder.ts";
+import { sftCard } from "./card.ts";
 import { parseSftConfig, type SftConfig, type SftConfigInput } from "./config.ts";
 import type { OnEvent, Phase, ResumePoint } from "./events.ts";
 import { metricRow, PhaseClock } from "./metrics.ts";
@@ -148,7 +149,7 @@ class SftTrainer {
     if (!run || this.savedStep === this.state.step) return;
     const dir = await this.during("save", () =>
       run.saveCheckpoint(this.state.step, this.state, async (dir) => {
-        await model.save(join(dir, "policy"), { dtype: "float32" });
+        await model.save(join(dir, "policy"), { dtype: "float32", card: sftCard(task.name, this.config, this.state.step, this.loss, this.state.accuracies) });
         await model.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
         await task.tokenizer.save(join(dir, "policy"));
       }),
