@@ -9,6 +9,10 @@
 
 namespace pk {
 
+namespace {
+constexpr int64_t kPackedLimit = int64_t{1} << 30;  // bytes of packed weights: of larger ones a second copy costs more than it gains
+}
+
 PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* offsets, int64_t rows) {
   PackedBatch batch{{tokens, tokens + n}, {offsets, offsets + rows + 1}, std::vector<int32_t>(static_cast<size_t>(n))};
   for (int64_t r = 0; r < rows; ++r)
@@ -28,10 +32,10 @@ Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool re
       moment1_(backend),
       moment2_(backend),
       cast_arena_(backend),
+      packed_arena_(backend),
       rope_arena_(backend),
       kept_arena_(backend),
-      work_arena_(backend),
-      cache_arena_(backend) {
+      work_arena_(backend) {
   flat(Slot::value);
   if (compute_ == DType::bf16) {
     cast_arena_.take(DType::bf16, 1, table_.vectors);
@@ -89,6 +93,7 @@ bool Qwen2::has(Slot slot) const {
 void Qwen2::weights_changed() {
   if (values_cast_ && has_masters()) backend_.cast({values_cast_, DType::bf16, 1, table_.vectors}, matrices());
   kept_ = false;
+  packed_.clear();
 }
 
 // Matrices normal(0, std), norms one, biases zero; each element from its own counter, so the order does not matter.
@@ -124,7 +129,46 @@ Tensor Qwen2::weight(int64_t offset, int64_t rows, int64_t cols) {
   return {values_.data + offset, DType::f32, rows, cols};
 }
 
-int64_t Qwen2::parameter_bytes() const { return values_.arena.bytes() + cast_arena_.bytes(); }
+// Copies all weights of products into the backend's favourite layout, where it has one and they are not too large.
+void Qwen2::pack_weights() {
+  if (!packed_.empty() || !values_cast_ || 2 * table_.size > kPackedLimit) return;
+  std::vector<Tensor> weights{head()};
+  for (const LayerOffsets& at : table_.layers) {
+    int64_t c = config_.hidden_size, f = config_.feed_forward_size;
+    for (Tensor w : {weight(at.qkv, shape().qkv_size(), c), weight(at.o, c, shape().q_size()), weight(at.gate_up, 2 * f, c), weight(at.down, c, f)})
+      weights.push_back(w);
+  }
+  packed_arena_.reset();
+  for (int pass = 0; pass < 2; ++pass) {
+    if (pass == 1) packed_arena_.allocate();
+    for (Tensor w : weights) {
+      int64_t bytes = backend_.packed_bytes(w.rows, w.cols);
+      if (bytes == 0) return packed_.clear();
+      Tensor space = packed_arena_.take(DType::bf16, 1, (bytes + 1) / 2);
+      if (pass == 0) continue;
+      backend_.pack(space.data, w);
+      packed_[w.data] = {space.data, DType::packed, w.rows, w.cols};
+    }
+  }
+}
+
+void Qwen2::linear(Tensor out, Tensor in, Tensor weight, const float* bias) {
+  auto packed = packed_.find(weight.data);
+  backend_.matmul(out, in, false, packed == packed_.end() ? weight : packed->second, true, bias, false);
+}
+
+Arena& Qwen2::cache_arena(int64_t shard) {
+  while (static_cast<int64_t>(cache_arenas_.size()) <= shard) cache_arenas_.push_back(std::make_unique<Arena>(backend_));
+  return *cache_arenas_[static_cast<size_t>(shard)];
+}
+
+int64_t Qwen2::cache_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& arena : cache_arenas_) bytes += arena->bytes();
+  return bytes;
+}
+
+int64_t Qwen2::parameter_bytes() const { return values_.arena.bytes() + cast_arena_.bytes() + packed_arena_.bytes(); }
 
 const float* Qwen2::rope_table(int64_t positions) {
   if (positions > rope_positions_) {
@@ -209,7 +253,7 @@ void Qwen2::layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, qkv = shape().qkv_size();
   backend_.rmsnorm_forward(a.normed_in, a.rstd_in.f32(), a.x_in, x, delta, vector(at.attention_norm), config_.rms_norm_eps);
-  backend_.matmul(a.qkv, a.normed_in, false, weight(at.qkv, qkv, c), true, bias(at.qkv_bias), false);
+  linear(a.qkv, a.normed_in, weight(at.qkv, qkv, c), bias(at.qkv_bias));
   backend_.rope(a.qkv, positions, rope_table_, shape(), false);
 }
 
@@ -217,11 +261,11 @@ void Qwen2::layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor
 void Qwen2::layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, f = config_.feed_forward_size;
-  backend_.matmul(delta, a.attention, false, weight(at.o, c, shape().q_size()), true, bias(at.o_bias), false);
+  linear(delta, a.attention, weight(at.o, c, shape().q_size()), bias(at.o_bias));
   backend_.rmsnorm_forward(a.normed_mid, a.rstd_mid.f32(), a.x_mid, a.x_in, delta, vector(at.mlp_norm), config_.rms_norm_eps);
-  backend_.matmul(a.gate_up, a.normed_mid, false, weight(at.gate_up, 2 * f, c), true, bias(at.gate_up_bias), false);
+  linear(a.gate_up, a.normed_mid, weight(at.gate_up, 2 * f, c), bias(at.gate_up_bias));
   backend_.swiglu_forward(act, a.gate_up);
-  backend_.matmul(delta, act, false, weight(at.down, c, f), true, bias(at.down_bias), false);
+  linear(delta, act, weight(at.down, c, f), bias(at.down_bias));
 }
 
 void Qwen2::final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta) {
@@ -278,7 +322,7 @@ void Qwen2::logits(float* out, const PackedBatch& batch, JobContext& job) {
   if (batch.size() == 0) return;
   layout(batch.size(), 0, false);
   run_layers(batch, false, job);
-  backend_.matmul({out, batch.size(), config_.vocab_size}, w_.normed_final, false, head(), true, nullptr, false);
+  linear({out, batch.size(), config_.vocab_size}, w_.normed_final, head());
 }
 
 }  // namespace pk

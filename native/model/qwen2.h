@@ -6,6 +6,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/arena.h"
@@ -84,6 +85,8 @@ class Qwen2 {
 
   // Parts used by decoding too. delta [N, C] T is what the layer adds to the residual stream.
   Tensor weight(int64_t offset, int64_t rows, int64_t cols);  // a matrix, in the compute type
+  void pack_weights();                                        // before many products with few rows; holds until the weights change
+  void linear(Tensor out /*[N,K]*/, Tensor in /*[N,M]*/, Tensor weight /*[K,M]*/, const float* bias = nullptr /*[K]*/);
   float* vector(int64_t offset) { return values_.data + offset - (has_masters() ? 0 : table_.vectors); }
   void layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions);
   void layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta);
@@ -93,10 +96,11 @@ class Qwen2 {
   LayerActivations take_layer(Arena& arena, int64_t n, bool inference);
   const float* rope_table(int64_t positions);
 
-  Arena& cache_arena() { return cache_arena_; }  // the KV cache: kept from one generation to the next, as mapping it anew costs time
+  Arena& cache_arena(int64_t shard);  // of the KV cache: kept from one generation to the next, as mapping it anew costs time
 
   int64_t parameter_bytes() const;
-  int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes() + cache_arena_.bytes(); }
+  int64_t cache_bytes() const;
+  int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes() + cache_bytes(); }
 
  private:
   bool has_masters() const { return trainable_ || compute_ == DType::f32; }
@@ -124,14 +128,17 @@ class Qwen2 {
   };
   Flat values_, gradients_, moment1_, moment2_;
   Arena cast_arena_;
-  bf16* values_cast_ = nullptr;  // [vectors] when computing in bfloat16
+  Arena packed_arena_;
+  std::unordered_map<const void*, Tensor> packed_;  // by the weight's place; empty when stale
+  bf16* values_cast_ = nullptr;                     // [vectors] when computing in bfloat16
   Arena rope_arena_;
   int64_t rope_positions_ = 0;
   float* rope_table_ = nullptr;
 
-  Arena kept_arena_, work_arena_, cache_arena_;
-  std::vector<LayerActivations> layers_;  // one per layer, or a single shared one
-  std::vector<Tensor> layer_inputs_;      // [N, C] f32 per layer, when recomputing
+  Arena kept_arena_, work_arena_;
+  std::vector<std::unique_ptr<Arena>> cache_arenas_;  // one per shard of decoding
+  std::vector<LayerActivations> layers_;              // one per layer, or a single shared one
+  std::vector<Tensor> layer_inputs_;                  // [N, C] f32 per layer, when recomputing
   struct Work {
     Tensor delta, act, x_final, rstd_final, normed_final, scored_hidden, lse;
     Tensor d_x, d_x_cast, d_normed, d_gate_up, d_act, d_attention, d_qkv, d_scored;

@@ -103,6 +103,7 @@ StepResult Qwen2::step(const StepSettings& s) {
   }
   zero_gradients();
   kept_ = false;
+  packed_.clear();
   return {norm, false};
 }
 

@@ -62,12 +62,13 @@ async function primePart(dir: string): Promise<Figures> {
   return { steps: result.step, seconds: (performance.now() - begin) / 1000, "GiB peak": peakMemory() / 2 ** 30 };
 }
 
-/** The largest difference from transformers' logits on random ids. */
+/** Differences from transformers' logits on random ids; in bfloat16 also of both from transformers' float32 ones, which says how much of it is rounding. */
 async function logitsPart(dir: string): Promise<Figures> {
   const python = process.env.PRIMEKIT_PEER_PYTHON;
   if (!python) return { skipped: "PRIMEKIT_PEER_PYTHON does not name a Python with torch and transformers" };
   const rows = randomRows(new Random(2), [96, 31], VOCAB);
   const figures: Figures = {};
+  let exact = new Float32Array(0);
   for (const dtype of dtypes) {
     const file = join(dir, `logits-${dtype}.bin`);
     const call = [join(import.meta.dirname, "peers", "logits.py"), dir, dtype, file, JSON.stringify(rows.map((row) => Array.from(row)))];
@@ -79,27 +80,31 @@ async function logitsPart(dir: string): Promise<Figures> {
     using model = await Model.load(dir, { dtype, trainable: false });
     const { tokens, offsets } = pack(rows);
     const ours = await model.native.logits(tokens, offsets);
-    Object.assign(figures, differences(dtype, ours, theirs));
+    const { largest, relative, size } = difference(ours, theirs);
+    figures[`${dtype}: root mean square of logits`] = size;
+    figures[`${dtype}: largest difference`] = largest;
+    figures[`${dtype}: relative difference (norms)`] = relative;
+    figures[`${dtype}: within the limit`] = String((dtype === "float32" ? largest : relative) <= LIMIT[dtype]);
+    if (dtype === "float32") exact = theirs;
+    else {
+      figures["bfloat16: ours from exact, relative"] = difference(ours, exact).relative;
+      figures["bfloat16: transformers' from exact, relative"] = difference(theirs, exact).relative;
+    }
   }
   return figures;
 }
 
-function differences(dtype: keyof typeof LIMIT, ours: Float32Array, theirs: Float32Array): Figures {
+function difference(ours: Float32Array, theirs: Float32Array): { largest: number; relative: number; size: number } {
   let largest = 0;
   let squares = 0;
   let size = 0;
   for (let i = 0; i < ours.length; i++) {
-    const difference = Math.abs(ours[i] - theirs[i]);
-    if (!(difference <= largest)) largest = difference;
-    squares += difference * difference;
+    const distance = Math.abs(ours[i] - theirs[i]);
+    if (!(distance <= largest)) largest = distance;
+    squares += distance * distance;
     size += theirs[i] * theirs[i];
   }
-  return {
-    [`${dtype}: largest difference`]: largest,
-    [`${dtype}: relative (norms)`]: Math.sqrt(squares / size),
-    [`${dtype}: root mean square of logits`]: Math.sqrt(size / ours.length),
-    [`${dtype}: within the limit`]: String((dtype === "float32" ? largest : Math.sqrt(squares / size)) <= LIMIT[dtype]),
-  };
+  return { largest, relative: Math.sqrt(squares / size), size: Math.sqrt(size / ours.length) };
 }
 
 /** Saves in shards; transformers must read the copy as exactly the original's weights. */
