@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PrimekitError } from "../../ts/errors.ts";
+import { Model } from "../../ts/model.ts";
 import { makeTensorHeader, parseTensorFile, readTensorFile, type TensorFile } from "../../ts/safetensors.ts";
 import { fixtureDir } from "../support/models.ts";
 import { Random } from "../support/random.ts";
@@ -142,6 +143,27 @@ test(`${count} seeded mutations of a file: read soundly or refused, nothing else
   expect(refused).toBeGreaterThan(count / 4);
 });
 
+test("300 of them from the disk into a model: loaded or refused, and never half", async () => {
+  const whole = readFileSync(join(fixtureDir("llama_bias"), "model.safetensors"));
+  writeFileSync(join(folder, "config.json"), readFileSync(join(fixtureDir("llama_bias"), "config.json")));
+  const random = new Random(2);
+  const outcomes = { loaded: 0, refused: 0 };
+  for (let i = 0; i < 300; i++) {
+    writeFileSync(join(folder, "model.safetensors"), mutate(whole, random));
+    try {
+      const model = await Model.load(folder, { trainable: false });
+      expect((await model.native.readParameter("model.norm.weight", "value")).length).toBe(30);
+      model.close();
+      outcomes.loaded++;
+    } catch (error) {
+      if (!(error instanceof PrimekitError && error.code === "ERR_MODEL_FORMAT")) throw error;
+      outcomes.refused++;
+    }
+  }
+  expect(outcomes.loaded).toBeGreaterThan(3);
+  expect(outcomes.refused).toBeGreaterThan(100);
+});
+
 function errorOf(call: () => unknown): unknown {
   try {
     call();
@@ -164,7 +186,7 @@ function expectSound({ tensors }: TensorFile, size: number): void {
 
 /** One to four changes: bytes of the length, of the header, a number or a word of it, cut, grown, or bytes moved about. */
 function mutate(whole: Uint8Array, random: Random): Uint8Array {
-  let bytes: Uint8Array = Uint8Array.from(whole);
+  let bytes: Uint8Array = new Uint8Array(whole);
   const headerEnd = 8 + Number(new DataView(whole.buffer, whole.byteOffset).getBigUint64(0, true));
   const at = (low: number, high: number) => low + Math.floor(random.uniform() * Math.max(1, Math.min(high, bytes.length) - low));
   const changes = 1 + Math.floor(random.uniform() * 4);
