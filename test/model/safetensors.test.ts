@@ -122,7 +122,7 @@ describe("everything else is an error that says what is wrong", () => {
   });
 });
 
-const count = Number(process.env.PRIMEKIT_FUZZ ?? 2000);
+const count = Number(process.env.PRIMEKIT_FUZZ ?? 20_000);
 test(`${count} seeded mutations of a file: read soundly or refused, nothing else`, () => {
   const whole = readFileSync(join(fixtureDir("llama_bias"), "model.safetensors"));
   const random = new Random(1);
