@@ -30,7 +30,7 @@ export interface JobContext extends PreparedJob {
 export interface JobResult {
   task: Task;
   sft: SftResult | undefined; // absent with --init
-  prime: PrimeResult | undefined; // absent when fine-tuning was stopped, or was all there was to do
+  prime: PrimeResult | undefined; // absent when fine-tuning was stopped
   stopped: boolean;
 }
 
@@ -42,10 +42,10 @@ export async function prepareJob(config: JobConfig): Promise<PreparedJob> {
 }
 
 /** Runs or goes on with the job. Throws what the trainers throw; an abort is no error. */
-export async function runJob(context: JobContext, withPrime: boolean): Promise<JobResult> {
+export async function runJob(context: JobContext): Promise<JobResult> {
   const { config, task, model, run, signal, onEvent } = context;
-  const sft = config.place.init ? undefined : await fineTune(context, withPrime);
-  if (!withPrime || sft?.stopped) return { task, sft, prime: undefined, stopped: sft?.stopped ?? false };
+  const sft = config.place.init ? undefined : await fineTune(context);
+  if (sft?.stopped) return { task, sft, prime: undefined, stopped: true };
   const prime = await runPrime({ config: config.prime, task, policy: model, run, resume: await resumePoint(context, run), signal, onEvent });
   return { task, sft, prime, stopped: prime.stopped };
 }
@@ -68,14 +68,14 @@ async function makeModel({ place, model }: JobConfig, task: Task): Promise<Model
   );
 }
 
-async function fineTune(context: JobContext, nested: boolean): Promise<SftResult> {
+async function fineTune(context: JobContext): Promise<SftResult> {
   const { config, task, model, signal, onEvent } = context;
   // The main job keeps its fine-tuning in a run folder of its own inside: PRIME starts from that model also when it resumes.
-  const run = nested ? await openOrCreate(context.run.dir, "sft", config.sft) : context.run;
+  const run = await openOrCreate(context.run.dir, "sft", config.sft);
   try {
     return await runSft({ config: config.sft, task, model, run, resume: await resumePoint(context, run), signal, onEvent });
   } finally {
-    if (nested) await run.close();
+    await run.close();
   }
 }
 

@@ -64,19 +64,18 @@ const SECTIONS = { model: modelSchema, task: taskSchema, sft: sftConfigSchema };
 /** What may change when a run goes on: how far, how often, where. All else is the run's own. */
 const CHANGEABLE = ["steps", "evalEvery", "saveEvery", "rolloutsEvery", "sampleAnswers", "sft.steps", "sft.evalEvery", "sft.saveEvery", "threads"];
 
-/** Flags of the commands that train; fine-tuning alone leaves PRIME's out. */
-export function jobFlags(withPrime: boolean): Flag[] {
+/** Flags of the main job. */
+export function jobFlags(): Flag[] {
   const own: Flag[] = [
     { name: "config", type: "string", description: "file with options (TypeScript, JSON, YAML or TOML); flags go before it", section: "Run" },
     { name: "resume", type: "string", valueOptional: true, description: "go on with the run of this name, or with the latest one", section: "Run" },
     ...flagsOf(placeSchema, "Run", "", {}),
   ];
-  const prime = withPrime ? flagsOf(primeConfigSchema, "PRIME", "", jobDefaults) : [];
-  const seed: Flag[] = withPrime ? [] : [{ name: "seed", type: "number", description: "seed of everything random", default: 1, section: "Run" }];
+  const prime = flagsOf(primeConfigSchema, "PRIME", "", jobDefaults);
   const titles = { model: "Model", task: "Task", sft: "Fine-tuning" };
   const names = Object.keys(SECTIONS) as (keyof typeof SECTIONS)[];
   const nested = names.flatMap((key) => flagsOf(SECTIONS[key], titles[key], `${key}.`, { ...jobDefaults[key], seed: jobDefaults.seed }));
-  return [...own, ...seed, ...prime, ...nested];
+  return [...own, ...prime, ...nested];
 }
 
 /** A complete configuration from the options given (file and flags). Throws ERR_CONFIG with one line per problem. */
@@ -90,9 +89,9 @@ export function resolveJob(given: Options): JobConfig {
   const place = Object.fromEntries(Object.keys(placeSchema.shape).flatMap((key) => (key in rest ? [[key, rest[key]]] : [])));
   const prime = Object.fromEntries(Object.entries(rest).filter(([key]) => !(key in placeSchema.shape)));
   const config = {
-    place: parse(placeSchema, place, "run"),
-    model: parse(modelSchema, model, "model"),
-    task: parse(taskSchema, task, "task"),
+    place: parseOptions(placeSchema, place, "run"),
+    model: parseOptions(modelSchema, model, "model"),
+    task: parseOptions(taskSchema, task, "task"),
     sft: parseSftConfig(sft as never),
     prime: parsePrimeConfig(prime as never),
   };
@@ -104,7 +103,7 @@ export function resolveJob(given: Options): JobConfig {
 
 /** The configuration of a run that goes on: its own, with the few options that may change. Throws ERR_CONFIG for any other option. */
 export function resumeJob(saved: JobConfig, given: Options): JobConfig {
-  const fixed = paths(given).find((path) => !CHANGEABLE.includes(path) && path !== "runs");
+  const fixed = optionPaths(given).find((path) => !CHANGEABLE.includes(path) && path !== "runs");
   if (fixed) throw new PrimekitError("ERR_CONFIG", `${fixed} is fixed by the run that --resume goes on with; only ${CHANGEABLE.join(", ")} may change.`);
   const { sft, threads, runs: _, ...prime } = given;
   return {
@@ -123,7 +122,7 @@ export function taskOptions({ name: _, operations, ...options }: TaskSettings): 
 
 type FlatSchema = z.ZodObject<Record<string, z.ZodDefault<z.ZodType>>>;
 
-function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults: Options): Flag[] {
+export function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults: Options): Flag[] {
   return Object.entries((schema as FlatSchema).shape).map(([key, field]) => {
     const inner = field.unwrap();
     const fallback = (defaults[key] ?? field.parse(undefined)) as OptionHelp["default"];
@@ -133,7 +132,7 @@ function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults:
   });
 }
 
-function parse<S extends z.ZodObject>(schema: S, value: unknown, what: string): z.output<S> {
+export function parseOptions<S extends z.ZodObject>(schema: S, value: unknown, what: string): z.output<S> {
   const result = schema.safeParse(value ?? {});
   if (result.success) return result.data as z.output<S>;
   const lines = result.error.issues.map((issue) => {
@@ -143,6 +142,6 @@ function parse<S extends z.ZodObject>(schema: S, value: unknown, what: string): 
   throw new PrimekitError("ERR_CONFIG", lines.join("\n"));
 }
 
-function paths(options: Options, prefix = ""): string[] {
-  return Object.entries(options).flatMap(([key, value]) => (typeof value === "object" ? paths(value, `${prefix}${key}.`) : [`${prefix}${key}`]));
+export function optionPaths(options: Options, prefix = ""): string[] {
+  return Object.entries(options).flatMap(([key, value]) => (typeof value === "object" ? optionPaths(value, `${prefix}${key}.`) : [`${prefix}${key}`]));
 }
