@@ -5,11 +5,12 @@ import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
 import { downloadCommand } from "./download.ts";
+import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
 import { sftCommand } from "./sft.ts";
 import { trainCommand } from "./train.ts";
 
-const COMMANDS: Command[] = [trainCommand, sftCommand, downloadCommand, infoCommand];
+const COMMANDS: Command[] = [trainCommand, sftCommand, generateCommand, downloadCommand, infoCommand];
 
 /** train.ts: the main job. */
 export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {
