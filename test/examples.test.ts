@@ -72,3 +72,15 @@ test(
   },
   LIMIT,
 );
+
+test(
+  "05: a checkpoint that learned a game over two turns plays games it never saw",
+  async () => {
+    const output = await outputOf("05_chat.ts");
+    const [right, asked] = (/(\d+) of (\d+) answers are right/.exec(output) ?? []).slice(1).map(Number);
+    expect(asked).toBe(22);
+    expect(right).toBeGreaterThan(16);
+    expect(output).toContain("you:   5+0\nmodel: 5\nyou:   +0\n");
+  },
+  LIMIT,
+);

@@ -59,10 +59,11 @@ export function checkPrompts(prompts: readonly ArrayLike<number>[], vocabSize: n
 
 export function checkGenerateOptions(options: GenerateOptions, vocabSize: number): void {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object with maxNewTokens", options);
-  const { samples = 1, maxNewTokens, stop = {}, onProgress } = options;
+  const { samples = 1, maxNewTokens, stop = {}, onProgress, onToken } = options;
   if (!Number.isInteger(samples) || samples < 1) throw rangeError("samples", "a positive integer", samples);
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw rangeError("maxNewTokens", "a positive integer", maxNewTokens);
   if (onProgress !== undefined && typeof onProgress !== "function") throw typeError("onProgress", "a function", onProgress);
+  if (onToken !== undefined && typeof onToken !== "function") throw typeError("onToken", "a function", onToken);
   if (typeof stop !== "object" || stop === null) throw typeError("stop", "an object with tokens or strings", stop);
   const { tokens = [], strings = [], tokenBytes } = stop;
   if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) throw typeError("stop.tokens", "an array of token ids", tokens);

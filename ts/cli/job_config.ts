@@ -49,20 +49,19 @@ const SHORT: Record<string, string> = {
 const CHANGEABLE = ["steps", "evalEvery", "saveEvery", "rolloutsEvery", "sampleAnswers", "sft.steps", "sft.evalEvery", "sft.saveEvery", "threads", "runs"];
 const FUNCTION = "a function of the configuration file"; // in config.json, which cannot hold one
 
-/** Flags of the commands that train; fine-tuning alone leaves PRIME's out. */
-export function jobFlags(withPrime: boolean): Flag[] {
+/** Flags of the main job. */
+export function jobFlags(): Flag[] {
   const own: Flag[] = [
     { name: "config", type: "string", description: "file with options (TypeScript, JSON, YAML or TOML); flags go before it", section: "Run" },
     { name: "resume", type: "string", valueOptional: true, description: "go on with the run of this name, or with the latest one", section: "Run" },
     ...flagsOf(placeSchema, "Run", "", {}),
   ];
-  const prime = withPrime ? flagsOf(primeConfigSchema, "PRIME (defaults of the built-in task; with --data or --task the paper's)", "", jobDefaults) : [];
-  const seed: Flag[] = withPrime ? [] : [{ name: "seed", type: "number", description: "seed of everything random", default: 1, section: "Run" }];
+  const prime = flagsOf(primeConfigSchema, "PRIME (defaults of the built-in task; with --data or --task the paper's)", "", jobDefaults);
   const titles = { model: "Model", task: "Built-in task", data: "Data", sft: "Fine-tuning" };
   const names = Object.keys(SECTIONS) as (keyof typeof SECTIONS)[];
   const defaults: Options = { ...jobDefaults, data: {} };
   const nested = names.flatMap((key) => flagsOf(SECTIONS[key], titles[key], `${key}.`, { ...(defaults[key] as Options), seed: jobDefaults.seed }));
-  return [...own, ...seed, ...prime, ...nested].map((flag) => (flag.name in SHORT ? { ...flag, name: SHORT[flag.name], path: flag.name } : flag));
+  return [...own, ...prime, ...nested].map((flag) => (flag.name in SHORT ? { ...flag, name: SHORT[flag.name], path: flag.name } : flag));
 }
 
 /** A complete configuration from the options given (file and flags). Throws ERR_CONFIG with one line per problem. */

@@ -169,7 +169,7 @@ class SftTrainer {
     if (!run || this.savedStep === this.state.step) return;
     const dir = await this.during("save", () =>
       run.saveCheckpoint(this.state.step, this.state, async (dir) => {
-        const card = sftCard(task?.name, this.config, this.state.step, this.loss, this.state.accuracies);
+        const card = sftCard(this.options.task?.name, this.config, this.state.step, this.loss, this.state.accuracies);
         await model.save(join(dir, "policy"), { dtype: "float32", card });
         await model.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
         await this.source.tokenizer.save(join(dir, "policy"));
