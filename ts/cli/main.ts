@@ -6,7 +6,8 @@ import { didYouMean } from "../suggest.ts";
 import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
 import { downloadCommand } from "./download.ts";
 import { infoCommand } from "./info.ts";
-import { sftCommand, trainCommand } from "./train.ts";
+import { sftCommand } from "./sft.ts";
+import { trainCommand } from "./train.ts";
 
 const COMMANDS: Command[] = [trainCommand, sftCommand, downloadCommand, infoCommand];
 

@@ -151,6 +151,12 @@ export class Tokenizer {
     return this.#tokens[id] === undefined ? REPLACEMENT : this.tokenBytes(id);
   }
 
+  /** Whether chat() can work: the tokenizer came with a chat template. */
+  get hasChatTemplate(): boolean {
+    const template = this.#config.chat_template;
+    return typeof template === "string" || (Array.isArray(template) && template.some(({ name }) => name === "default"));
+  }
+
   /** The chat template applied to messages; with addGenerationPrompt the text ends where the assistant's answer begins. */
   chat(messages: readonly ChatMessage[], options: { addGenerationPrompt?: boolean } = {}): string {
     const template = chatTemplateOf(this.#config);
