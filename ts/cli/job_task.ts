@@ -63,7 +63,7 @@ async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgre
       chatTemplate,
       onProgress,
       split: data.split || undefined,
-      needs: isModulePath(data.verifier) ? [] : ["answer"],
+      needs: neededBy(data.verifier),
       heldOut: resolved.heldOut,
       heldOutSplit: data.heldOutSplit || undefined,
       heldOutSize,
@@ -79,6 +79,11 @@ async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgre
     await verifier.close?.();
     throw error;
   }
+}
+
+/** Verifiers of the user's own may do without a reference answer; "auto" goes by each row's ability. */
+function neededBy(verifier: string): ("answer" | "ability")[] {
+  return isModulePath(verifier) ? [] : verifier === "auto" ? ["answer", "ability"] : ["answer"];
 }
 
 /** The default export is a Task, or a function of a TaskContext that makes one. */
