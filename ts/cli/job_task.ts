@@ -25,7 +25,7 @@ export interface JobTask {
   close(): Promise<void>;
 }
 
-/** Makes the task. The rows of a dataset need reference answers, unless the verifier is the user's own. */
+/** Makes the task. Rows need reference answers, unless the verifier is the user's own. */
 export async function makeTask(config: JobConfig, resolved: Resolved, onProgress: (rows: number) => void): Promise<JobTask> {
   const { data, task } = config;
   if (data.source) return dataTask(config, resolved, onProgress);
@@ -63,7 +63,7 @@ async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgre
       chatTemplate,
       onProgress,
       split: data.split || undefined,
-      needs: isModulePath(data.verifier) ? [] : ["answer"],
+      needs: neededBy(data.verifier),
       heldOut: resolved.heldOut,
       heldOutSplit: data.heldOutSplit || undefined,
       heldOutSize,
@@ -79,6 +79,11 @@ async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgre
     await verifier.close?.();
     throw error;
   }
+}
+
+/** Verifiers of the user's own may do without a reference answer; "auto" goes by each row's ability. */
+function neededBy(verifier: string): ("answer" | "ability")[] {
+  return isModulePath(verifier) ? [] : verifier === "auto" ? ["answer", "ability"] : ["answer"];
 }
 
 /** The default export is a Task, or a function of a TaskContext that makes one. */

@@ -3,8 +3,9 @@ import { z } from "zod";
 import { mappingNames } from "../data/mappings/index.ts";
 import { PrimekitError } from "../errors.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
-import { parseOptions, parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
-import { type Flag, flagsOf, type Options, optionPaths } from "./flags.ts";
+import { parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
+import { type Flag, flagsOf, type Options } from "./flags.ts";
+import { optionPaths, parseOptions } from "./options.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
 const count = (fallback: number, min: number, description: string) => z.number().int().min(min).default(fallback).describe(description);
@@ -79,7 +80,7 @@ export function resumeSft(saved: SftJobConfig, given: Options): SftJobConfig {
   const { threads = saved.place.threads, runs: _, ...trainer } = given;
   return {
     ...saved,
-    place: parseOptions(placeSchema, { ...saved.place, threads } as never, "run"),
+    place: parseOptions(placeSchema, { ...saved.place, threads }, "run"),
     trainer: parseOptions(trainerSchema, { ...saved.trainer, ...trainer }, "training"),
   };
 }
