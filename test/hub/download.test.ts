@@ -57,6 +57,20 @@ describe("a broken connection", () => {
     expect(ranges()).toEqual([undefined, "bytes=1000-"]);
   });
 
+  test("in a listing", async () => {
+    hub.server.faults = [{ match: "/tree/", times: 2, cutAfter: 0 }];
+    expect(isRight(await resolveModel("org/model", hub.options))).toBe(true);
+  });
+
+  test("is told from an answer that is no hub's", async () => {
+    hub.server.faults = [{ match: "/revision/", times: 1, status: 200, headers: { "content-type": "text/html" } }];
+    const { code, message } = await failure();
+    expect(code).toBe("ERR_HUB");
+    expect(message).toMatch(
+      /^http\S+ answered with something that is no JSON \("a fault that was asked for"…\): is that a hub \(HF_ENDPOINT\), or the page of a/,
+    );
+  });
+
   test("a server without ranges sends all of it again", async () => {
     hub.server.faults = [
       { match: SUM, times: 1, cutAfter: 100_000 },
