@@ -53,7 +53,7 @@ describe("a broken connection", () => {
 
   test("silence counts as one", async () => {
     hub.server.faults = [{ match: SUM, times: 1, hang: true }];
-    expect(isRight(await resolveModel("org/model", { ...hub.options, timeoutMs: 150 }))).toBe(true);
+    expect(isRight(await resolveModel("org/model", { ...hub.options, timeoutMs: 800 }))).toBe(true);
     expect(ranges()).toEqual([undefined, "bytes=1000-"]);
   });
 
@@ -168,7 +168,7 @@ describe("one file, several downloads", () => {
     hub.server.faults = [{ match: SUM, times: 2, cutAfter: 50_000 }];
     const dirs = await Promise.all(Array.from({ length: 4 }, () => resolveModel("org/model", hub.options)));
     expect(dirs.every(isRight)).toBe(true);
-    expect(ranges().filter((range) => range === undefined)).toHaveLength(1);
+    expect(ranges().length).toBeLessThanOrEqual(3); // one download with two cuts
   });
 
   test("in several processes: each has the right file in the end", async () => {
