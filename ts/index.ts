@@ -25,5 +25,8 @@ export { type PrimeResult, type PrimeRunOptions, runPrime } from "./train/prime.
 export { runSft, type SftResult, type SftRunOptions } from "./train/sft.ts";
 export { arithmeticVerifier } from "./verifiers/arithmetic.ts";
 export { lastBoxed } from "./verifiers/boxed.ts";
+export { verifierByAbility } from "./verifiers/by_ability.ts";
+export { extractCode } from "./verifiers/code/extract.ts";
+export { type CodeVerifierOptions, codeVerifier } from "./verifiers/code.ts";
 export type { Item, Verdict, Verifier, VerifyOptions } from "./verifiers/types.ts";
 export { VERSION } from "./version.ts";
