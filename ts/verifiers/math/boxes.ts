@@ -30,7 +30,7 @@ export function findBoxes(text: string): Box[] {
  * The answer in the last box: its content, with a percent sign that follows it. Boxes joined by nothing but commas, "and" or "or" are
  * several answers and come as one list.
  */
-export function lastBoxes(text: string): string | undefined {
+export function lastBoxes(text: string): { content: string; end: number } | undefined {
   const boxes = findBoxes(text);
   const last = boxes.pop();
   if (!last) return undefined;
@@ -40,7 +40,7 @@ export function lastBoxes(text: string): string | undefined {
     if (!contents.includes(box.content)) contents.unshift(box.content);
     start = box.start;
   }
-  return contents.map((content) => content.trim()).join(", ");
+  return { content: contents.map((content) => content.trim()).join(", "), end: last.end };
 }
 
 // --- internal ---

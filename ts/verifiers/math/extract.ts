@@ -2,7 +2,7 @@
 import { lastBoxes } from "./boxes.ts";
 import { cleanWords, isWords } from "./clean.ts";
 
-/** What a response must look like: "boxed" takes \boxed{} or \fbox{} alone; "lenient" also usual phrases, and at last the last formula. */
+/** What a response must look like: "boxed" takes \boxed{} or \fbox{} alone; "lenient" also usual phrases (a "final answer" after the last box outdoes it), and at last the last formula. */
 export type Extraction = "boxed" | "lenient";
 
 export interface Extracted {
@@ -14,20 +14,20 @@ export interface Extracted {
 export function extractAnswer(response: string, mode: Extraction, gold: string): Extracted | undefined {
   const text = afterThinking(response);
   const boxed = lastBoxes(text);
-  if (boxed !== undefined) return { text: boxed, from: "the last \\boxed{}" };
-  if (mode === "boxed") return undefined;
+  const inBox = boxed && { text: boxed.content, from: "the last \\boxed{}" };
+  if (mode === "boxed" || (boxed && !/\bfinal answer\b/i.test(text.slice(Math.max(boxed.end, text.length - MAX_TAIL))))) return inBox;
   const tag = /<answer>([^<]*)<\/answer>\s*$/i.exec(text.slice(-MAX_TAIL));
   if (tag) return { text: tag[1].trim(), from: "the <answer> tag" };
   const tail = text
     .slice(-MAX_TAIL)
     .replace(/<\|[a-z_]{1,20}\|>\w{0,12}/g, " ")
     .replaceAll("**", "");
-  return afterPhrase(tail, kindOf(gold)) ?? withoutPhrase(tail, kindOf(gold));
+  return afterPhrase(tail, kindOf(gold)) ?? inBox ?? withoutPhrase(tail, kindOf(gold));
 }
 
 /** The answer that a reference states: its boxes, what follows "####" or "the answer is", else all of it. */
 export function referenceAnswer(gold: string): string {
-  const boxed = lastBoxes(gold) ?? /\\boxed\{([\s\S]{1,500})$/.exec(gold.slice(-600))?.[1]; // a reference may be cut off
+  const boxed = lastBoxes(gold)?.content ?? /\\boxed\{([\s\S]{1,500})$/.exec(gold.slice(-600))?.[1]; // a reference may be cut off
   if (boxed !== undefined) return boxed;
   const phrase = afterPhrase(gold.slice(-MAX_TAIL), "formula");
   return phrase ? phrase.text : gold.trim();

@@ -83,17 +83,16 @@ function compact(text: string): string {
 }
 
 function decideFormulas(gold: string, answer: string, context: Context): Decision {
-  if (sameButDecimalComma(compact(answer), compact(gold)) || sameButDecimalComma(compact(gold), compact(answer)))
-    return decide(true, "text", "they are the same but for a decimal comma");
+  if (isDecimalComma(compact(answer), compact(gold))) return decide(true, "text", "they are the same but for a decimal comma");
   const a = read(gold);
   if (!a) return decide(false, "text", "the reference is no formula, and the texts differ");
   const b = read(answer);
   return b ? compareAnswers(a, b, context) : decide(false, "text", "it is no formula, and the texts differ");
 }
 
-/** A decimal comma (1000,99) counts where the other one has the same digits with a decimal point. */
-function sameButDecimalComma(a: string, b: string): boolean {
-  return /^[-+]?\d+,\d+$/.test(a) && !/^[-+]?\d{1,3},\d{3}$/.test(a) && a.replace(",", ".") === b;
+/** A decimal comma in the answer (1000,99) counts where the reference has the same digits with a decimal point. A reference 1,22 is a list. */
+function isDecimalComma(answer: string, gold: string): boolean {
+  return /^[-+]?\d+,\d+$/.test(answer) && !/^[-+]?\d{1,3},\d{3}$/.test(answer) && answer.replace(",", ".") === gold;
 }
 
 function read(text: string): Expression | undefined {

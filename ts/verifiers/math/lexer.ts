@@ -116,7 +116,7 @@ function splitLetters(run: string, last: Token | undefined): Bare[] {
   const joined = /^(and|or)(?=[A-Z]|$)|^(sin|cos|tan|cot|log|ln)(?=[a-z]$)/.exec(run); // 1orW, sinx
   if (joined) return [{ type: "command", text: joined[1] ? "and" : joined[2] }, ...Array.from(run.slice(joined[0].length), letter)];
   const afterValue = last !== undefined && (last.type === "number" || (last.type === "sign" && ")}]".includes(last.text)));
-  if (afterValue && UNITS_OF_TWO.has(run)) return [{ type: "word", text: run }];
+  if (run === "per" || (afterValue && UNITS_OF_TWO.has(run))) return [{ type: "word", text: run }];
   if (run.length >= 4 && run !== run.toUpperCase() && !"abcdefghijklmnopqrstuvwxyz".includes(run)) return [{ type: "word", text: run }];
   return Array.from(run, letter);
 }

@@ -38,6 +38,7 @@ export function sampleRatio(a: Expression, b: Expression): number | undefined {
 
 const POINTS = 10;
 const TRIES = 40;
+const INTEGER_POINTS = 60; // steps of a floor are far apart
 const ENOUGH = 4;
 const AGREE = 1e-9;
 const DIFFER = 1e-6;
@@ -48,14 +49,14 @@ function* samplePoints(a: Expression, b: Expression): Generator<{ values: Map<st
   const positive = some(a, needsPositive) || some(b, needsPositive);
   const complex = [a, b].some((e) => some(e, (part) => part.kind === "symbol" && part.name === "i"));
   const random = generator(0x9e3779b9);
+  const one = (i: number): number => {
+    if (integers) return names.length === 1 ? i + 1 : 1 + Math.floor(random() * (i % 2 === 0 ? 8 : 30));
+    return (0.3 + 2.4 * random()) * (!positive && i >= 5 && random() < 0.5 ? -1 : 1);
+  };
+  const wanted = integers ? INTEGER_POINTS : POINTS;
   let found = 0;
-  for (let i = 0; i < TRIES && found < POINTS; i++) {
-    const values = new Map(
-      names.map((name) => [
-        name,
-        integers ? 1 + Math.floor(random() * (i < 20 ? 8 : 30)) : (0.3 + 2.4 * random()) * (!positive && i >= 5 && random() < 0.5 ? -1 : 1),
-      ]),
-    );
+  for (let i = 0; i < (integers ? 2 * INTEGER_POINTS : TRIES) && found < wanted; i++) {
+    const values = new Map(names.map((name) => [name, one(i)]));
     const [x, y] = [evaluate(a, values), evaluate(b, values)];
     if (!c.isDefined(x) || !c.isDefined(y) || (!complex && !(c.isReal(x) && c.isReal(y)))) continue;
     found++;
