@@ -29,7 +29,6 @@ export interface Context {
   options: CompareOptions;
   answers: ReadonlyMap<string, boolean | undefined>;
   open: Question | undefined;
-  steps: number; // spent so far, to bound the work
 }
 
 export const decide = (equal: boolean | undefined, step: Step, note: string): Decision => ({ equal, step, note });

@@ -1,7 +1,7 @@
 // The value of an expression in double precision, its variables given.
 import * as c from "./complex.ts";
 import { type Expression, writeExpression } from "./expression.ts";
-import { MAX_STEPS, MathLimit } from "./limits.ts";
+import { spend } from "./limits.ts";
 import * as q from "./rational.ts";
 
 /** NaN where it is not defined. An unknown function f(x) has a value that depends on its name and arguments alone. */
@@ -39,7 +39,6 @@ const CONSTANTS: Record<string, c.Complex> = {
 };
 
 class Evaluation {
-  private steps = 0;
   private readonly variables: Map<string, number>;
 
   constructor(variables: ReadonlyMap<string, number>) {
@@ -47,7 +46,7 @@ class Evaluation {
   }
 
   value(e: Expression): c.Complex {
-    if (++this.steps > MAX_STEPS) throw new MathLimit("it takes too many steps to evaluate");
+    spend(1);
     switch (e.kind) {
       case "number":
         return c.complex(q.toNumber(e.value));

@@ -1,6 +1,6 @@
 // The exact value of a constant expression, where it is rational.
 import type { Expression } from "./expression.ts";
-import { MathLimit } from "./limits.ts";
+import { MathLimit, spend } from "./limits.ts";
 import * as q from "./rational.ts";
 
 /** undefined where the value is not rational or not known to be; throws MathLimit where it is too large or divides by zero. */
@@ -69,7 +69,9 @@ function exactCall(name: string, args: Expression[]): q.Rational | undefined {
 const EXACT: ReadonlySet<string> = new Set(["abs", "floor", "ceil", "factorial", "binomial", "min", "max", "mod"]);
 
 function binomial(n: bigint, k: bigint): q.Rational {
-  if (n < 0n || k < 0n || n > 3000n) throw new MathLimit("a binomial coefficient in it is too large");
+  if (n < 0n || k < 0n || n > 1500n) throw new MathLimit("a binomial coefficient in it is too large");
+  if (k > n) return q.ZERO;
+  spend(10 * Number(k));
   let value = 1n;
   for (let i = 1n; i <= k; i++) value = (value * (n - k + i)) / i;
   return { n: value, d: 1n };
@@ -90,6 +92,7 @@ function exactBig(e: Expression & { kind: "big" }): q.Rational | undefined {
 }
 
 function substitute(e: Expression, name: string, value: q.Rational): Expression {
+  spend(1);
   switch (e.kind) {
     case "symbol":
       return e.name === name ? { kind: "number", value, decimal: false } : e;

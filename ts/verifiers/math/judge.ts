@@ -5,7 +5,7 @@ import { compareAnswers } from "./compare.ts";
 import { type CompareOptions, type Context, type Decision, decide, type Question } from "./decision.ts";
 import type { Expression } from "./expression.ts";
 import { choiceOf, type Extracted, type Extraction, extractAnswer, referenceAnswer } from "./extract.ts";
-import { MAX_ANSWER, MathLimit, NotMath } from "./limits.ts";
+import { MAX_ANSWER, MathLimit, NotMath, startWork } from "./limits.ts";
 import { parseAnswer } from "./parse.ts";
 
 export interface JudgeOptions extends CompareOptions {
@@ -28,7 +28,8 @@ export function judge(response: string, reference: string, options: JudgeOptions
     return failed(shown, `It cannot be judged: an answer longer than ${MAX_ANSWER} characters is not read.`);
   if (text !== gold && isUnreadable(text)) return failed(shown, "It cannot be judged: the answer holds control characters.");
   try {
-    const context: Context = { options, answers, open: undefined, steps: 0 };
+    startWork();
+    const context: Context = { options, answers, open: undefined };
     const decision = decideText(gold, text) ?? decideFormulas(gold, text, context);
     if (decision.equal === undefined && context.open) return { question: context.open, extracted: shown };
     return { verdict: toVerdict(decision, { ...extracted, text: shown }) };

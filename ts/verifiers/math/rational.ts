@@ -1,5 +1,5 @@
 // Exact rational numbers. Every operation refuses to build a number beyond MAX_BITS, so no answer can make exact work slow.
-import { MathLimit } from "./limits.ts";
+import { MathLimit, spend } from "./limits.ts";
 
 export interface Rational {
   readonly n: bigint;
@@ -42,14 +42,16 @@ export function power(base: Rational, exponent: bigint): Rational {
   if (base.n === 0n && exponent < 0n) throw new MathLimit("it divides by zero");
   if (base.d === 1n && (base.n === 0n || base.n === 1n || base.n === -1n)) return size % 2n === 0n && base.n !== 0n ? ONE : size === 0n ? ONE : base;
   if (size * BigInt(Math.max(bits(base.n), bits(base.d))) > BigInt(MAX_BITS)) throw new MathLimit("a number in it is too large");
+  spend(Number(size));
   const n = base.n ** size;
   const d = base.d ** size;
   return exponent < 0n ? rational(d, n) : { n, d };
 }
 
-/** n! for 0 <= n <= 3000. */
+/** n! for 0 <= n <= 1500. */
 export function factorial(n: bigint): Rational {
-  if (n < 0n || n > 3000n) throw new MathLimit("a factorial in it is too large");
+  if (n < 0n || n > 1500n) throw new MathLimit("a factorial in it is too large");
+  spend(10 * Number(n));
   let product = 1n;
   for (let i = 2n; i <= n; i++) product *= i;
   return { n: product, d: 1n };
@@ -79,11 +81,13 @@ export const toText = (a: Rational): string => (a.d === 1n ? short(a.n) : `${sho
 
 // --- internal ---
 
-const MAX_BITS = 60_000;
+const MAX_BITS = 20_000;
 const MAX_EXPONENT = 5_000;
 
 function checked(n: bigint, d: bigint): Rational {
-  if (bits(n) > MAX_BITS || bits(d) > MAX_BITS) throw new MathLimit("a number in it is too large");
+  const size = Math.max(bits(n), bits(d));
+  spend(1 + (size / 64) ** 2); // the common divisor
+  if (size > MAX_BITS) throw new MathLimit("a number in it is too large");
   return rational(n, d);
 }
 
