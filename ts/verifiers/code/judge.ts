@@ -11,13 +11,12 @@ export type CodeScore = "all" | "fraction";
 export async function judge(child: Child, code: string, tests: CodeTests, score: CodeScore): Promise<Verdict> {
   const total = tests.kind === "assert" ? tests.tests.length : tests.cases.length;
   const failures = await FAILURES[tests.kind](child, code, tests as never, score === "all");
-  const passed = total - failures.count;
-  if (failures.error !== undefined) return { score: 0, outcome: "error", extracted: code, reason: `The tests cannot be run: ${failures.error}` };
-  if (failures.count === 0) return { score: 1, outcome: "correct", extracted: code, reason: `All ${total} tests passed.` };
-  const at =
-    failures.first === undefined ? "" : ` ${failures.first.test === undefined ? "" : `Test ${failures.first.test + 1}: `}${sentence(failures.first.text)}`;
-  if (score === "all") return { score: 0, outcome: "wrong", extracted: code, reason: `Not all of ${total} tests passed.${at}` };
-  return { score: passed / total, outcome: "wrong", extracted: code, reason: `${passed} of ${total} tests passed.${at}` };
+  const { count, first, error } = failures;
+  if (error !== undefined) return { score: 0, outcome: "error", extracted: code, reason: `The tests cannot be run: ${sentence(error)}` };
+  if (count === 0) return { score: 1, outcome: "correct", extracted: code, reason: total === 1 ? "The test passed." : `All ${total} tests passed.` };
+  const failure = first === undefined ? "A test failed." : sentence(first.test === undefined ? first.text : `Test ${first.test + 1}: ${first.text}`);
+  if (score === "all") return { score: 0, outcome: "wrong", extracted: code, reason: failure };
+  return { score: (total - count) / total, outcome: "wrong", extracted: code, reason: `${total - count} of ${total} tests passed. ${failure}` };
 }
 
 // --- internal ---
