@@ -1,6 +1,6 @@
 // The code verifier: the three forms of tests, scores, order, progress, abort, a child's death, the life of the pool.
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { codeVerifier } from "../../ts/verifiers/code.ts";
 import type { Verdict } from "../../ts/verifiers/types.ts";
@@ -51,6 +51,7 @@ test("programs", async () => {
   await expectVerdicts([
     ["print(sum(map(int, input().split())))", sum, "correct", 1],
     ["import sys\nprint(sum(int(x) for line in sys.stdin for x in line.split()))", sum, "correct", 1],
+    ["print(sum(map(int, open('/dev/stdin').read().split())), file=open('/dev/stdout', 'w'))", sum, "correct", 1],
     ["print(sum(map(int, open(0).read().split())), end='')", sum, "correct", 1],
     ["import sys\na, b = sys.stdin.buffer.read().split()\nsys.stdout.write(str(int(a) + int(b)))\nsys.exit(0)", sum, "correct", 1],
     ["import os\nos.write(1, str(sum(map(int, input().split()))).encode())\nos._exit(1)", sum, "correct", 1],
@@ -261,6 +262,6 @@ try {
 
 function childrenOf(pid: number): number[] {
   const file = `/proc/${pid}/task/${pid}/children`;
-  const text = existsSync(file) ? Bun.spawnSync(["cat", file]).stdout.toString() : "";
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
   return text.trim().split(" ").filter(Boolean).map(Number);
 }

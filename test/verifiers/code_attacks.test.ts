@@ -7,8 +7,9 @@ import { codeItem } from "../support/code_data.ts";
 
 setDefaultTimeout(120_000);
 
-const verifier = codeVerifier({ processes: 2, timeLimit: 0.8, memoryLimit: 128 });
-afterAll(() => verifier.close?.());
+const verifier = codeVerifier({ processes: 2, timeLimit: 5, memoryLimit: 128 });
+const hasty = codeVerifier({ processes: 2, timeLimit: 0.5 });
+afterAll(() => Promise.all([verifier.close?.(), hasty.close?.()]));
 
 const CALL = JSON.stringify({ fn_name: "f", inputs: [[2], [7]], outputs: [4, 49] });
 const PROGRAM = JSON.stringify({ inputs: ["2\n", "7\n"], outputs: ["4\n", "49\n"] });
@@ -19,9 +20,9 @@ type Form = keyof typeof ANSWERS;
 const FORMS = Object.keys(ANSWERS) as Form[];
 
 /** Verdicts of the programs, and then of as many right ones: whatever the attacks left behind would show there. */
-async function attack(programs: [form: Form, code: string][]): Promise<Verdict[]> {
-  const verdicts = await verifier.verify(programs.map(([form, code]) => codeItem(code, ANSWERS[form])));
-  const after = await verifier.verify([...FORMS, ...FORMS].map((form) => codeItem(RIGHT[form], ANSWERS[form])));
+async function attack(programs: [form: Form, code: string][], by = verifier): Promise<Verdict[]> {
+  const verdicts = await by.verify(programs.map(([form, code]) => codeItem(code, ANSWERS[form])));
+  const after = await by.verify([...FORMS, ...FORMS].map((form) => codeItem(RIGHT[form], ANSWERS[form])));
   expect(after.map(({ outcome, reason }) => [outcome, reason])).toEqual(after.map(() => ["correct", "All 2 tests passed."]));
   return verdicts;
 }
@@ -57,6 +58,8 @@ describe("nothing of the host is reachable", () => {
     "writing a file": "open('/tmp/primekit_escape', 'w').write('x')\nreturn 1",
     "making a folder": "import os\nos.mkdir('/tmp/escape')\nreturn 1",
     "the environment": "import os\nreturn os.environ['PRIMEKIT_SECRET']",
+    "the parent's requests": "data = open('/dev/tty').read() + open('/dev/tty1').read()\nreturn data",
+    "the parent's requests, by a link": "import os\nreturn open('/proc/self/fd/2').read(), os.readlink('/proc/self/fd/0').encode()[1000]",
     "the environment in /proc": "return open('/proc/self/environ').read()",
     "a shell": "import os\nif os.system('touch /tmp/primekit_escape') == 0: return 1\nraise ValueError",
     "a process": "import subprocess\nreturn subprocess.run(['ls'], capture_output=True)",
@@ -108,12 +111,12 @@ describe("bombs end at their limit", () => {
   test("in time: timeout, with the score of nothing", async () => {
     const programs = Object.values(bombs).flatMap((code, i): [Form, string][] => [[FORMS[i % 3], code]]);
     const inside: [Form, string][] = [["call", "def f(x):\n    while True: pass"]];
-    const verdicts = await attack([...programs, ...inside]);
+    const verdicts = await attack([...programs, ...inside], hasty);
     for (const [i, { outcome, score, reason }] of verdicts.entries()) {
       const memory = outcome === "wrong" && reason.includes("MemoryError"); // what came first for the endless list
       expect(outcome === "timeout" || memory, `${[...programs, ...inside][i][1]}: ${outcome}, ${reason}`).toBe(true);
       expect(score).toBe(0);
-      if (outcome === "timeout") expect(reason).toBe("The program ran for more than 0.8 s.");
+      if (outcome === "timeout") expect(reason).toBe("The program ran for more than 0.5 s.");
     }
   });
 

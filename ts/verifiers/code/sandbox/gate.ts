@@ -65,18 +65,25 @@ export interface Gate {
   streams: Streams;
 }
 
-/** Replaces every function in `imports`, in place; `memory` becomes available with the instance. */
-export function installGate(imports: Imports, memory: () => WebAssembly.Memory, memoryLimit: number): Gate {
+/** What becomes available only when the instance does. */
+export interface Inside {
+  memory(): WebAssembly.Memory;
+  /** Whether a file descriptor is a regular file or a folder. */
+  isPlain(fd: number): boolean;
+}
+
+/** Replaces every function in `imports`, in place. */
+export function installGate(imports: Imports, inside: Inside, memoryLimit: number): Gate {
   const gate = { closed: false, streams: new Streams() };
   const opened = new Set<number>(); // files of Python's library that the program has open
-  const served = servedImports(() => gate.streams, memory, memoryLimit, imports as Record<string, Import>, opened);
+  const served = servedImports(() => gate.streams, inside, memoryLimit, imports as Record<string, Import>, opened);
   for (const [name, original] of Object.entries(imports)) {
     if (typeof original !== "function") {
       imports[name] = () => refuse(name); // a WebAssembly.Suspending: stack switching is not used
       continue;
     }
-    const inside = served[name] ?? (PASSED.has(name) ? (original as Import) : (DENIED[name] ?? refused(name)));
-    const gated = (...args: number[]) => (gate.closed ? inside(...args) : (original as Import)(...args));
+    const handler = served[name] ?? (PASSED.has(name) ? (original as Import) : (DENIED[name] ?? refused(name)));
+    const gated = (...args: number[]) => (gate.closed ? handler(...args) : (original as Import)(...args));
     imports[name] = Object.assign(gated, original); // they carry a signature, for the function table
   }
   return {
@@ -96,6 +103,7 @@ export function installGate(imports: Imports, memory: () => WebAssembly.Memory, 
 // --- internal ---
 
 const REQUEST_LIMIT = 64 << 20;
+const EACCES = 2;
 const EBADF = 8;
 const ESPIPE = 70;
 const EROFS = 69;
@@ -105,11 +113,21 @@ const O_ACCMODE = 3;
 const O_CREAT = 0o100;
 const O_TRUNC = 0o1000;
 
+/** A program's own names for its streams; nobody reads the errors, so that they do for the void. */
+const STREAM_PATHS: Record<string, number | undefined> = {
+  "/dev/stdin": 0,
+  "/dev/fd/0": 0,
+  "/proc/self/fd/0": 0,
+  "/dev/stdout": 1,
+  "/dev/stderr": 2,
+  "/dev/null": 2,
+};
+
 /** They read clocks, the environment (the sandbox's own, a few fixed names) and the read-only tree of Python's library, and keep no state. */
 const PASSED = new Set(
   `clock_time_get clock_res_get emscripten_get_now emscripten_date_now _tzset_js _localtime_js _gmtime_js _mktime_js _timegm_js environ_get
   environ_sizes_get emscripten_get_heap_max emscripten_get_progname __syscall_getcwd __syscall_stat64 __syscall_lstat64 __syscall_newfstatat
-  __syscall_fstat64 __syscall_faccessat __syscall_readlinkat __syscall_getdents64 __syscall_getuid32_js __syscall_umask_js`.split(/\s+/),
+  __syscall_fstat64 __syscall_faccessat __syscall_readlinkat __syscall_getdents64`.split(/\s+/),
 );
 
 const deny = (names: string, result: number) => Object.fromEntries(names.split(/\s+/).map((name) => [name, () => result]));
@@ -131,7 +149,10 @@ const DENIED: Record<string, Import> = {
   ),
   ...deny("_emscripten_system _dlopen_js _dlsym_js getaddrinfo getnameinfo", -1),
   ...deny("fd_sync fd_pwrite", EPERM),
-  ...deny("can_run_sync_js _Py_CheckEmscriptenSignals_Helper emscripten_runtime_keepalive_push emscripten_runtime_keepalive_pop getprotobyname", 0),
+  ...deny(
+    "can_run_sync_js _Py_CheckEmscriptenSignals_Helper emscripten_runtime_keepalive_push emscripten_runtime_keepalive_pop getprotobyname __syscall_getuid32_js __syscall_umask_js",
+    0,
+  ),
 };
 
 const refuse = (name: string): never => {
@@ -142,7 +163,7 @@ const refused = (name: string) => () => refuse(name);
 /** The imports with a meaning of their own while the gate is closed. */
 function servedImports(
   streams: () => Streams,
-  memory: () => WebAssembly.Memory,
+  { memory, isPlain }: Inside,
   memoryLimit: number,
   originals: Readonly<Record<string, Import>>,
   opened: Set<number>,
@@ -168,10 +189,16 @@ function servedImports(
       return 0;
     },
     __syscall_openat: (dir, path, flags, mode) => {
+      const stream = STREAM_PATHS[textAt(memory(), path)];
+      if (stream !== undefined) return stream;
       if ((flags & O_ACCMODE) !== 0 || (flags & (O_CREAT | O_TRUNC)) !== 0) return -EROFS;
       const fd = __syscall_openat(dir, path, flags, mode);
-      if (fd > 2) opened.add(fd);
-      return fd;
+      if (fd < 0) return fd;
+      opened.add(fd);
+      if (isPlain(fd)) return fd;
+      opened.delete(fd); // a device: behind it is JavaScript
+      fd_close(fd);
+      return -EACCES;
     },
     fd_close: (fd) => {
       if (!opened.delete(fd)) return fd <= 2 ? 0 : EBADF;
@@ -199,6 +226,12 @@ function buffers(memory: WebAssembly.Memory, iov: number, count: number): Uint8A
   if (count > 1024) throw new Stop("The program forged a system call.", false);
   const view = new DataView(memory.buffer);
   return Array.from({ length: count }, (_, i) => new Uint8Array(memory.buffer, view.getUint32(iov + 8 * i, true), view.getUint32(iov + 8 * i + 4, true)));
+}
+
+function textAt(memory: WebAssembly.Memory, at: number): string {
+  const bytes = new Uint8Array(memory.buffer, at, 32);
+  const end = bytes.indexOf(0);
+  return end < 0 ? "" : String.fromCharCode(...bytes.subarray(0, end));
 }
 
 const sizeOf = (parts: readonly Uint8Array[]) => parts.reduce((sum, part) => sum + part.length, 0);

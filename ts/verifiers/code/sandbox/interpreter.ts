@@ -18,6 +18,7 @@ interface Pyodide {
   runPython(code: string): unknown;
   globals: { set(name: string, value: unknown): void };
   makeMemorySnapshot(): Uint8Array;
+  FS: { streams: { node: { mode: number } }[]; isFile(mode: number): boolean; isDir(mode: number): boolean };
 }
 
 /** A snapshot to boot from: Pyodide with the harness and the usual modules imported. It takes seconds to make and is the same every time. */
@@ -35,7 +36,7 @@ export class Interpreter {
   readonly #stackPointer: number;
   readonly #entry: number; // address of the text that runs one step
 
-  private constructor(exports: Exports, gate: Gate) {
+  private constructor({ exports, gate }: Booted) {
     this.#exports = exports;
     this.#gate = gate;
     if (run(exports, text(exports, SEAL)) !== 0) throw new Error("The interpreter could not be sealed.");
@@ -46,8 +47,7 @@ export class Interpreter {
   }
 
   static async load(snapshot: Uint8Array, options: InterpreterOptions): Promise<Interpreter> {
-    const { exports, gate } = await boot(options, { _loadSnapshot: snapshot });
-    return new Interpreter(exports, gate);
+    return new Interpreter(await boot(options, { _loadSnapshot: snapshot }));
   }
 
   /** Bytes of WebAssembly memory: it never shrinks. */
@@ -86,23 +86,37 @@ export class Interpreter {
 
 // --- internal ---
 
+interface Booted {
+  pyodide: Pyodide;
+  exports: Exports;
+  gate: Gate;
+}
+
 /** Loads Pyodide with the gate in place (open): Pyodide hands its imports to WebAssembly.instantiate, which is where they are caught. */
-async function boot({ pyodide: folder, memoryLimit }: InterpreterOptions, options: object): Promise<{ pyodide: Pyodide; exports: Exports; gate: Gate }> {
+async function boot({ pyodide: folder, memoryLimit }: InterpreterOptions, options: object): Promise<Booted> {
   const { loadPyodide } = await import(`${folder}pyodide.mjs`);
   const instantiate = WebAssembly.instantiate;
   let instance: WebAssembly.Instance | undefined;
   let gate: Gate | undefined;
-  const memory = () => (instance as WebAssembly.Instance).exports.memory as WebAssembly.Memory;
+  let pyodide: Pyodide | undefined;
+  const inside = {
+    memory: () => (instance as WebAssembly.Instance).exports.memory as WebAssembly.Memory,
+    isPlain: (fd: number) => {
+      const { FS } = pyodide as Pyodide;
+      return FS.isFile(FS.streams[fd].node.mode) || FS.isDir(FS.streams[fd].node.mode);
+    },
+  };
   const caught = async (source: Uint8Array<ArrayBuffer>, imports?: { env?: Record<string, never> }) => {
-    if (imports?.env && "fd_write" in imports.env) gate = installGate(imports.env, memory, memoryLimit);
+    if (imports?.env && "fd_write" in imports.env) gate = installGate(imports.env, inside, memoryLimit);
     const result = (await instantiate(source, imports)) as unknown as WebAssembly.WebAssemblyInstantiatedSource;
     if (gate) instance = result.instance;
     return result;
   };
   Object.assign(WebAssembly, { instantiate: caught });
   try {
-    const pyodide = await loadPyodide({ indexURL: folder, enableRunUntilComplete: false, ...options });
+    pyodide = (await loadPyodide({ indexURL: folder, enableRunUntilComplete: false, ...options })) as Pyodide;
     if (!instance || !gate) throw new Error("Pyodide was instantiated past the gate.");
+    // The gate holds on to `pyodide` (isPlain), so that no finalizer of its objects ever runs.
     return { pyodide, exports: instance.exports as unknown as Exports, gate };
   } finally {
     Object.assign(WebAssembly, { instantiate });
