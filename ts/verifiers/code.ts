@@ -18,7 +18,7 @@ export interface CodeVerifierOptions {
   memoryLimit?: number;
   /** Child processes, each of about 250 MB. Default: one per processor. */
   processes?: number;
-  /** Samples after which a child is replaced. Default 200. */
+  /** Samples after which a child is replaced. Default 500. */
   samplesPerProcess?: number;
 }
 
@@ -42,7 +42,7 @@ export interface CodeVerifierOptions {
  * ERR_UNSUPPORTED where Deno or Pyodide is missing: nothing else runs the code then.
  */
 export function codeVerifier(options: CodeVerifierOptions = {}): Verifier {
-  const { score = "all", timeLimit = 10, memoryLimit = 512, processes = availableParallelism(), samplesPerProcess = 200 } = options;
+  const { score = "all", timeLimit = 10, memoryLimit = 512, processes = availableParallelism(), samplesPerProcess = 500 } = options;
   if (score !== "all" && score !== "fraction") throw rangeError("score", '"all" or "fraction"', score);
   checkRange("timeLimit", timeLimit, 0.1, 300);
   checkRange("memoryLimit", memoryLimit, 64, 2048);

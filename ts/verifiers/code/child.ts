@@ -1,7 +1,7 @@
 // One child process of the sandbox: requests go in, replies come out, and a watch kills it at its limits.
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { type SandboxRuntime, sandboxCommand } from "./runtime.ts";
+import { CPU_SECONDS, type SandboxRuntime, sandboxCommand } from "./runtime.ts";
 import type { Reply, Request } from "./sandbox/protocol.ts";
 
 /** Why a child is gone in the middle of a request. */
@@ -77,6 +77,7 @@ export class Child {
       return await work();
     } finally {
       clearInterval(timer);
+      if ((usage(this.#process.pid)?.seconds ?? 0) > CPU_SECONDS / 2) this.worn = true;
     }
   }
 

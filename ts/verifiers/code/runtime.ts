@@ -69,7 +69,7 @@ export function sandboxCommand(runtime: SandboxRuntime, task: "serve" | "snapsho
   return ["/bin/sh", ["-c", `${limits} exec "$@"`, "sh", ...run], env];
 }
 
-/** What a child may use in its life: a last resort against one that outlives its parent. */
+/** What a child may use in its life: a last resort against one that outlives its parent. At half of it a child is replaced. */
 export const CPU_SECONDS = 900;
 
 // --- internal ---
