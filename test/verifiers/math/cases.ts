@@ -117,7 +117,9 @@ export const EQUAL: [gold: string, answer: string, what: string][] = [
   ["\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(1,2)", "a vector as a tuple"],
   // numerals and ratios
   ["4210_{5}", "4210_5", "base"],
+  ["-37_8", "-037_8", "base and sign"],
   ["2:3", "4:6", "ratio"],
+  ["8\\!:\\!34 \\text{ p.m.}", "8:34", "time"],
   ["12:00", "12:00", "time"],
   // formulas
   ["x^2+2x+1", "(x+1)^2", "expanding"],
@@ -152,6 +154,7 @@ export const DIFFERENT: [gold: string, answer: string, what: string][] = [
   ["101_2", "101", "a base is part of the answer"],
   ["101_2", "5", "a numeral, not its value"],
   ["101_2", "101_3", "another base"],
+  ["-37_8", "37_8", "the sign of a numeral"],
   ["\\frac{1}{3}", "0.333333", "a rounded rational"],
   ["0.333333", "\\frac{1}{3}", "a rounded rational"],
   ["100000000000", "99999999999", "large integers"],
@@ -172,6 +175,8 @@ export const DIFFERENT: [gold: string, answer: string, what: string][] = [
   ["32349", "32, 349", "two numbers"],
   ["12:00", "1:00", "time"],
   ["2:3", "3:2", "ratio"],
+  ["8\\!:\\!34 \\text{ p.m.}", "9:34 \\text{ p.m.}", "time"],
+  ["8:34\\text{ p.m.}", "8:34\\text{ a.m.}", "time"],
   ["x < 1", "x > -1", "inequality"],
   ["x \\le 2", "x < 2", "strictness"],
   ["x \\ge 2", "(-\\infty, 2]", "the other way"],
