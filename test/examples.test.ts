@@ -84,3 +84,15 @@ test(
   },
   LIMIT,
 );
+
+test(
+  "06: verifiers for mathematics, code and a task of one's own",
+  async () => {
+    const output = await outputOf("06_verifiers.ts");
+    const verdicts = Array.from(output.matchAll(/^ {2}(correct|wrong|timeout|error) +(\d\.\d) {2}/gm), ([, outcome, score]) => `${outcome} ${score}`);
+    const math = ["correct 1.0", "correct 1.0", "wrong 0.0", "wrong 0.0"];
+    const code = ["correct 1.0", "wrong 0.5", "correct 1.0", "timeout 0.0", "correct 1.0", "wrong 0.0", "wrong 0.0", "error 0.0"];
+    expect(verdicts).toEqual([...math, ...code, "correct 1.0", "correct 1.0", "correct 1.0"]);
+  },
+  LIMIT,
+);

@@ -13,6 +13,7 @@ import { prmTrainCommand } from "./prm_train.ts";
 import { prmViewCommand } from "./prm_view.ts";
 import { sftCommand } from "./sft.ts";
 import { trainCommand } from "./train.ts";
+import { verifyCommand } from "./verify.ts";
 
 const COMMANDS: Command[] = [
   trainCommand,
@@ -22,6 +23,7 @@ const COMMANDS: Command[] = [
   prmTrainCommand,
   prmScoreCommand,
   prmViewCommand,
+  verifyCommand,
   downloadCommand,
   infoCommand,
 ];
