@@ -32,7 +32,7 @@ test("rewards are beta times the log-ratio, summed up to each step's end", async
     const row = encodeExample(tokenizer, examples[i], OPTIONS);
     const [phi, ref] = [await prm.logprobs(packRows([row])), await reference.logprobs(packRows([row]))];
     const rewards = Array.from(phi.logprobs, (value, t) => 0.3 * (value - ref.logprobs[t]));
-    answer.steps.flatMap((step) => step.tokens ?? []).forEach((token, t) => expect(token.reward).toBeCloseTo(rewards[t], 4));
+    for (const [t, token] of answer.steps.flatMap((step) => step.tokens ?? []).entries()) expect(token.reward).toBeCloseTo(rewards[t], 4);
     answer.steps.forEach((step, k) => {
       expect(step.q).toBeCloseTo(
         rewards.slice(0, row.stepEnds[k] + 1).reduce((a, b) => a + b, 0),
