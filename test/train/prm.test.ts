@@ -130,7 +130,7 @@ describe("runPrm", () => {
 describe("batches", () => {
   const prepare = (config: PrmConfigInput, data: PrmExample[]) => {
     const full = parsePrmConfig({ ...CONFIG, ...config });
-    return { config: full, data: preparePrmData(tokenizer, data, { ...full, whole: full.loss !== "ce", promptFormat: "text" }) };
+    return { config: full, data: preparePrmData(tokenizer, data, { ...full, promptFormat: "text" }) };
   };
 
   test("the chosen share has labels of steps; every pass visits every row once", () => {
@@ -168,7 +168,7 @@ describe("the reference's log-probs", () => {
     const { model } = await setUp();
     const dir = mkdtempSync(join(tmpdir(), "primekit-reference-"));
     cleanups.push(() => rmSync(dir, { recursive: true }));
-    const { rows } = preparePrmData(tokenizer, examples(600), { ...parsePrmConfig(CONFIG), whole: false, promptFormat: "text" });
+    const { rows } = preparePrmData(tokenizer, examples(600), { ...parsePrmConfig(CONFIG), promptFormat: "text" });
     let calls = 0;
     const counted = { dtype: model.dtype, logprobs: (...args: Parameters<Model["logprobs"]>) => (calls++, model.logprobs(...args)) };
     const warnings: string[] = [];

@@ -14,6 +14,7 @@ import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
 import { type PrmResult, runPrm } from "../train/prm.ts";
 import { type PrmConfig, parsePrmConfig, prmConfigSchema } from "../train/prm_config.ts";
+import { preparePrmData } from "../train/prm_data.ts";
 import { modelIdentity } from "../train/prm_reference.ts";
 import type { Command } from "./command.ts";
 import { readConfigFile } from "./config_file.ts";
@@ -108,7 +109,7 @@ async function trainJob({ place, prm: config }: PrmJob, resumes: boolean, invoca
   if (place.threads > 0) native().setThreads(place.threads);
   const tokenizer = await Tokenizer.load(place.model);
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
-  const examples = await readAll(place);
+  const examples = preparePrmData(tokenizer, await readAll(place), { ...config, promptFormat: place.promptFormat });
   using model = await Model.load(place.model, { dtype: place.dtype });
   const reference = place.ref ? await Model.load(place.ref, { dtype: place.dtype, trainable: false }) : undefined;
   const progress = createProgress(process.stderr);
@@ -123,8 +124,7 @@ async function trainJob({ place, prm: config }: PrmJob, resumes: boolean, invoca
     if (resumes && !resume) await run.truncateMetricsAfter(-1); // killed before its first checkpoint: it starts over
     const referenceCache = { dir: place.cache || join(place.runs, ".reference"), modelId: await modelIdentity(place.ref || place.model) };
     const io = { run, resume, signal: interrupt.signal, onEvent: progress.onEvent };
-    const { promptFormat } = place;
-    const result = await runPrm({ config, tokenizer, examples, promptFormat, model, reference, referenceCache, ...io });
+    const result = await runPrm({ config, tokenizer, examples, model, reference, referenceCache, ...io });
     progress.stop();
     process.stdout.write(`\n${[result.stopped ? "" : renderResult(result), renderPlace(run.dir, result.stopped, invocation)].filter(Boolean).join("\n\n")}\n`);
     return interrupt.exitCode() ?? 0;

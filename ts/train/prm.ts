@@ -1,7 +1,6 @@
 // Training an implicit PRM from labelled answers: of whole answers (stage 1), of steps (stage 2), or both.
 
 import { join } from "node:path";
-import { prmLosses } from "../algo/prm_losses.ts";
 import { scoreQuality } from "../algo/prm_metrics.ts";
 import { type LabelledRow, prmBatchLoss, scoresOf, updatePrm } from "../algo/prm_update.ts";
 import { learningRate } from "../algo/schedule.ts";
@@ -24,7 +23,7 @@ import { unlessAborted } from "./stop.ts";
 export interface PrmRunOptions {
   config: PrmConfigInput;
   tokenizer: Tokenizer;
-  examples: readonly PrmExample[];
+  examples: readonly PrmExample[] | PrmData; // or what preparePrmData() made of them
   promptFormat?: PromptFormat;
   model: Model; // trained in place
   /** Frozen. Default: the model as it is at the start. */
@@ -105,7 +104,7 @@ class PrmTrainer {
     this.options = options;
     this.config = parsePrmConfig(options.config);
     const { promptFormat, tokenizer, examples } = options;
-    this.data = preparePrmData(tokenizer, examples, { ...this.config, whole: prmLosses[this.config.loss].whole, promptFormat });
+    this.data = "rows" in examples ? examples : preparePrmData(tokenizer, examples, { ...this.config, promptFormat });
     this.offsets = responseOffsets(this.data.rows);
     this.steps = totalSteps(this.data, this.config);
   }
