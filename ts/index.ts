@@ -21,6 +21,7 @@ export type { Example, ExampleSource, Problem, ProblemSource, StepCheck } from "
 export { type ErrorCode, PrimekitError } from "./errors.ts";
 export { type Accuracy, measureAccuracy } from "./eval/accuracy.ts";
 export { type SampleAnswer, sampleAnswers } from "./eval/answers.ts";
+export { cachedLogprobs, type LogprobCache, modelIdentity } from "./eval/logprob_cache.ts";
 export { type JudgeOptions, judgeAnswers, type ScoredAnswer, type ScoredStep, type ScoredToken } from "./eval/process.ts";
 export { type ReportOptions, renderReport } from "./eval/report/page.ts";
 export { renderAnswerText, type TextReportOptions } from "./eval/report/text.ts";
@@ -38,7 +39,6 @@ export type { OnEvent, ResumePoint, TrainEvent } from "./train/events.ts";
 export { type PrimeResult, type PrimeRunOptions, runPrime } from "./train/prime.ts";
 export { type PrmResult, type PrmRunOptions, runPrm } from "./train/prm.ts";
 export { type PrmConfig, type PrmConfigInput, parsePrmConfig, prmConfigSchema } from "./train/prm_config.ts";
-export { modelIdentity, type ReferenceCache, referenceLogprobs } from "./train/prm_reference.ts";
 export { runSft, type SftResult, type SftRunOptions } from "./train/sft.ts";
 export { arithmeticVerifier } from "./verifiers/arithmetic.ts";
 export { lastBoxed } from "./verifiers/boxed.ts";

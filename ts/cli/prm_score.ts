@@ -6,6 +6,7 @@ import { type PrmExample, splitRules } from "../data/prm/example.ts";
 import { prmMappings } from "../data/prm/mappings.ts";
 import { readPrmExamples } from "../data/prm/read.ts";
 import { PrimekitError } from "../errors.ts";
+import { modelIdentity } from "../eval/logprob_cache.ts";
 import { judgeAnswers, type ScoredAnswer } from "../eval/process.ts";
 import { renderReport } from "../eval/report/page.ts";
 import { renderAnswerText } from "../eval/report/text.ts";
@@ -17,7 +18,6 @@ import { parseOptions } from "../train/config.ts";
 import type { Command } from "./command.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { percent, table } from "./format.ts";
-import { listenForInterrupt } from "./interrupt.ts";
 import { sameTokenizer } from "./prm_models.ts";
 
 const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
@@ -37,6 +37,7 @@ export const judgeSchema = z.strictObject({
   show: z.number().int().min(0).default(5).describe("answers to print"),
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in"),
   maxTokensPerBatch: z.number().int().min(1).default(8192).describe("tokens in one forward pass"),
+  cache: z.string().default("").describe("keep the models' log-probs in this folder: an interrupted call goes on where it was"),
   threads: z.number().int().min(0).default(0).describe("threads of native work; 0 = one per core"),
 });
 
@@ -70,21 +71,20 @@ export interface JudgeJob {
   settings: JudgeSettings;
 }
 
-/** Loads both models and judges the examples, with progress and Ctrl-C. */
+/** Loads both models and judges the examples, with progress. Interrupted with a cache, it loses one block at most. */
 export async function judgeWith({ phi, ref, examples, settings }: JudgeJob): Promise<ScoredAnswer[]> {
   if (settings.threads > 0) native().setThreads(settings.threads);
   const tokenizer = await Tokenizer.load(phi);
   await sameTokenizer(tokenizer, phi, ref);
   using prm = await Model.load(phi, { dtype: settings.dtype, trainable: false });
   using reference = await Model.load(ref, { dtype: settings.dtype, trainable: false });
-  const interrupt = listenForInterrupt((line) => void process.stderr.write(`${line}\n`));
-  try {
-    const onProgress = (done: number, total: number) =>
-      void (process.stderr.isTTY && process.stderr.write(`\r${done} of ${total} answers${done === total ? "\n" : ""}`));
-    return await judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, onProgress, signal: interrupt.signal });
-  } finally {
-    interrupt.dispose();
-  }
+  const onProgress = (done: number, total: number) => {
+    if (process.stderr.isTTY) process.stderr.write(`\r${Math.floor((100 * done) / total)} % judged${done === total ? "\n" : ""}`);
+  };
+  const onWarning = (message: string) => void process.stderr.write(`${message}\n`);
+  const cacheOf = async (model: string) => ({ dir: settings.cache, modelId: await modelIdentity(model) });
+  const caches = settings.cache ? { prm: await cacheOf(phi), reference: await cacheOf(ref) } : undefined;
+  return await judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, caches, onProgress, onWarning });
 }
 
 /** The first `show` answers as text, and how the scores agree with the labels where there are some. */
