@@ -15,6 +15,10 @@ export { type EncodedExample, type EncodeOptions, encodeExample, type PromptForm
 export { alignSteps, type PrmExample, type SplitRule, splitRules, splitSteps } from "./data/prm/example.ts";
 export { type PrmMapping, type PrmMappingName, prmMappings } from "./data/prm/mappings.ts";
 export { type ReadPrmOptions, readPrmExamples } from "./data/prm/read.ts";
+export { Dataset, type DatasetOptions, type DatasetReport, type DatasetRow } from "./data/dataset.ts";
+export { type DatasetTask, type DatasetTaskOptions, datasetTask } from "./data/dataset_task.ts";
+export type { FieldMapping, MappedRow, MapRow } from "./data/mappings/index.ts";
+export { rowAt } from "./data/order.ts";
 export { type BadRow, type Format, type ReadOptions, readRecords, type SourceRecord } from "./data/records/read_records.ts";
 export type { Task } from "./data/task.ts";
 export type { Example, ExampleSource, Problem, ProblemSource, StepCheck } from "./data/types.ts";
@@ -25,6 +29,8 @@ export { cachedLogprobs, type LogprobCache, modelIdentity } from "./eval/logprob
 export { type JudgeOptions, judgeAnswers, type ScoredAnswer, type ScoredStep, type ScoredToken } from "./eval/process.ts";
 export { type ReportOptions, renderReport } from "./eval/report/page.ts";
 export { renderAnswerText, type TextReportOptions } from "./eval/report/text.ts";
+export { resolveDataset, resolveModel } from "./hub/resolve.ts";
+export type { HubOptions, HubProgress } from "./hub/settings.ts";
 export * from "./kernels.ts";
 export * from "./model.ts";
 export { sampleGroups } from "./rollout/sample.ts";
@@ -32,6 +38,7 @@ export { scoreRows } from "./rollout/score.ts";
 export type { Group, Row, Sample } from "./rollout/types.ts";
 export { RunFolder } from "./run/run_folder.ts";
 export type { ChatMessage } from "./tokenizer/chat.ts";
+export { type PromptStyle, promptStyles, styleMessages } from "./tokenizer/prompts.ts";
 export { StreamDecoder } from "./tokenizer/stream.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";
 export { type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "./train/config.ts";

@@ -7,6 +7,8 @@ import { didYouMean } from "../suggest.ts";
 export interface Flag {
   /** Dots lead into nested options: "sft.steps". */
   name: string;
+  /** Where the value goes, when not to `name`. */
+  path?: string;
   type: "number" | "boolean" | "string";
   description: string;
   choices?: readonly string[];
@@ -52,7 +54,7 @@ export function readFlags(args: Record<string, unknown>, flags: readonly Flag[])
       const names = flags.map(({ name }) => name);
       throw new PrimekitError("ERR_CONFIG", `There is no option --${key}.${didYouMean(key, names, (name) => `--${name}`)} See --help.`);
     }
-    assign(options, flag.name, parseValue(flag, value));
+    assign(options, flag.path ?? flag.name, parseValue(flag, value));
   }
   const stray = (args._ as string[])[0];
   if (stray !== undefined)
@@ -88,7 +90,7 @@ export function flagsOf(schema: z.ZodObject, section: string, prefix: string, de
 /** Spelling variants (--max-new-tokens for maxNewTokens) count as the name; citty hands them out too. */
 function find(key: string, flags: readonly Flag[]): Flag | undefined {
   const plain = (text: string) => text.replace(/[-_.]/g, "").toLowerCase();
-  return flags.find(({ name }) => name === key) ?? flags.find(({ name }) => plain(name) === plain(key));
+  return flags.find(({ name, path }) => name === key || path === key) ?? flags.find(({ name }) => plain(name) === plain(key));
 }
 
 function parseValue({ name, type, choices, valueOptional }: Flag, value: unknown): number | boolean | string {

@@ -4,13 +4,14 @@ import { type CommandDef, runCommand } from "citty";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
+import { downloadCommand } from "./download.ts";
 import { infoCommand } from "./info.ts";
 import { prmScoreCommand } from "./prm_score.ts";
 import { prmTrainCommand } from "./prm_train.ts";
 import { prmViewCommand } from "./prm_view.ts";
 import { sftCommand, trainCommand } from "./train.ts";
 
-const COMMANDS: Command[] = [trainCommand, sftCommand, prmTrainCommand, prmScoreCommand, prmViewCommand, infoCommand];
+const COMMANDS: Command[] = [trainCommand, sftCommand, prmTrainCommand, prmScoreCommand, prmViewCommand, downloadCommand, infoCommand];
 
 /** train.ts: the main job. */
 export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {

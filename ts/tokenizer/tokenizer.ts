@@ -23,6 +23,8 @@ export class Tokenizer {
   readonly padId: number | undefined;
   /** Whether encoding puts a space before a text (SentencePiece), which decoding takes away again. */
   readonly addsLeadingSpace: boolean;
+  /** What a text begins with when it is no chat (a chat template writes its own): the begin-of-text token, or nothing. */
+  readonly startIds: Int32Array;
   readonly #json: TokenizerJson;
   readonly #config: TokenizerConfig;
   readonly #hf: HfTokenizer;
@@ -49,6 +51,7 @@ export class Tokenizer {
     if (eos === undefined)
       throw new PrimekitError("ERR_TOKENIZER", "The tokenizer has no eos_token in tokenizer_config.json; primekit needs one to know where a text ends.");
     this.eosId = this.idOf(eos);
+    this.startIds = this.#findStart();
     const pad = contentOf(config.pad_token);
     this.padId = pad === undefined ? undefined : this.idOf(pad);
   }
@@ -171,6 +174,17 @@ export class Tokenizer {
     await mkdir(dir, { recursive: true });
     await writeFile(join(dir, FILES.tokenizer), `${JSON.stringify(this.#json, null, 2)}\n`);
     await writeFile(join(dir, FILES.config), `${JSON.stringify(this.#config, null, 2)}\n`);
+  }
+
+  // --- internal ---
+
+  /** By add_bos_token of tokenizer_config.json, else what the post-processor puts in front. */
+  #findStart(): Int32Array {
+    const bos = contentOf(this.#config.bos_token);
+    if (typeof this.#config.add_bos_token === "boolean") return Int32Array.from(this.#config.add_bos_token && bos !== undefined ? [this.idOf(bos)] : []);
+    const plain = this.encode("a");
+    const full: number[] = this.#hf.encode("a", { add_special_tokens: true }).ids;
+    return Int32Array.from(full.slice(0, Math.max(0, full.indexOf(plain[0]))));
   }
 }
 

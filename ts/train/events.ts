@@ -11,7 +11,7 @@ export type TrainEvent =
   | { type: "phase"; trainer: TrainerName; phase: Phase; step: number; steps: number; done?: number; total?: number }
   /** Step number `step` (1 … steps) is complete. */
   | { type: "step"; trainer: TrainerName; step: number; steps: number; metrics: MetricValues }
-  | { type: "eval"; trainer: TrainerName; step: number; steps: number; accuracy: number }
+  | { type: "eval"; trainer: TrainerName; step: number; steps: number; accuracy?: number; loss?: number }
   | { type: "checkpoint"; trainer: TrainerName; step: number; dir: string }
   | { type: "warning"; trainer: TrainerName; step: number; message: string };
 

@@ -56,6 +56,7 @@ export const metricNames = {
   "eval/prmCalibration": "prm/calibration on held-out answers",
   "eval/prmMargin": "prm/margin on held-out answers",
   "eval/prmStepAuc": "prm/stepAuc on held-out answers",
+  "eval/loss": "held-out loss: mean negative log-probability of answer tokens, in nats",
   "eval/truncated": "held-out answers cut by the length limit",
   "time/rollout": "seconds of generation",
   "time/verify": "seconds of verification",
