@@ -55,7 +55,7 @@ describe("prm train", () => {
   });
 
   for (const [name, args, sentence] of [
-    ["no model", ["--data", "d"], /^primekit: prm train needs --model: Hugging Face directory/],
+    ["no model", ["--data", "d"], /^primekit: prm train needs --model: model to train/],
     ["no data", ["--model", "m"], /^primekit: prm train needs --data: labelled answers/],
     ["an unknown option", ["--betta", "1"], /^primekit: There is no option --betta\. Did you mean --beta\?/],
     ["an unknown loss", [...SMALL, "--loss", "nca"], /^primekit: --loss must be one of ce, dpo, bon_acc, bon_rm, but got "nca"\.\n$/],

@@ -18,7 +18,7 @@ import { parseOptions } from "../train/config.ts";
 import type { Command } from "./command.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { percent, table } from "./format.ts";
-import { sameTokenizer } from "./prm_models.ts";
+import { locate, sameTokenizer } from "./prm_models.ts";
 
 const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
 const text = (description: string) => z.string().default("").describe(description);
@@ -42,9 +42,9 @@ export const judgeSchema = z.strictObject({
 });
 
 const scoreSchema = z.strictObject({
-  phi: text("Hugging Face directory of the PRM (with its tokenizer)"),
-  ref: text("directory of its reference; the same tokenizer"),
-  in: text("answers: a .jsonl, .json, .csv or .parquet file or a directory of them (a run's rollouts too); several with commas between"),
+  phi: text("the PRM (with its tokenizer): a Hugging Face directory or an id on the hub (ORG/NAME)"),
+  ref: text("its reference, likewise; the same tokenizer"),
+  in: text("answers: a .jsonl, .json, .csv or .parquet file, a directory of them (a run's rollouts too) or a dataset on the hub; several with commas between"),
   question: text("instead of --in: one question"),
   response: text("and its answer"),
   mapping: z.enum(names(prmMappings)).default("auto").describe("format of the answers"),
@@ -72,7 +72,8 @@ export interface JudgeJob {
 }
 
 /** Loads both models and judges the examples, with progress. Interrupted with a cache, it loses one block at most. */
-export async function judgeWith({ phi, ref, examples, settings }: JudgeJob): Promise<ScoredAnswer[]> {
+export async function judgeWith({ examples, settings, ...models }: JudgeJob): Promise<ScoredAnswer[]> {
+  const [phi, ref] = [await locate("model", models.phi), await locate("model", models.ref)];
   if (settings.threads > 0) native().setThreads(settings.threads);
   const tokenizer = await Tokenizer.load(phi);
   await sameTokenizer(tokenizer, phi, ref);
@@ -132,7 +133,7 @@ async function readExamples(settings: z.output<typeof scoreSchema>): Promise<Prm
   if (settings.in === "") return prmMappings.plain({ id: "answer", question, response }, "--response", options);
   const examples: PrmExample[] = [];
   for (const source of settings.in.split(",")) {
-    for await (const example of readPrmExamples(source.trim(), options)) {
+    for await (const example of readPrmExamples(await locate("data", source.trim()), options)) {
       if (limit > 0 && examples.length === limit) return examples;
       examples.push(example);
     }

@@ -21,7 +21,7 @@ import { readConfigFile } from "./config_file.ts";
 import { flagsOf, mergeOptions, type Options } from "./flags.ts";
 import { percent, shortDuration, table } from "./format.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { sameTokenizer } from "./prm_models.ts";
+import { locate, sameTokenizer } from "./prm_models.ts";
 import { createProgress } from "./progress.ts";
 import { renderPlace } from "./report.ts";
 
@@ -29,9 +29,12 @@ const choices = <K extends string>(table: Record<K, unknown>) => Object.keys(tab
 
 /** Where things come from and go to; the trainer's own options are in train/prm_config.ts. */
 const placeSchema = z.strictObject({
-  model: z.string().default("").describe("Hugging Face directory of the model to train (with its tokenizer)"),
-  ref: z.string().default("").describe("directory of the frozen reference; the model itself, as it is at the start, unless given"),
-  data: z.string().default("").describe("labelled answers: a .jsonl, .json, .csv or .parquet file or a directory of them; several with commas between"),
+  model: z.string().default("").describe("model to train (with its tokenizer): a Hugging Face directory or an id on the hub (ORG/NAME)"),
+  ref: z.string().default("").describe("the frozen reference, likewise; the model itself, as it is at the start, unless given"),
+  data: z
+    .string()
+    .default("")
+    .describe("labelled answers: a .jsonl, .json, .csv or .parquet file, a directory of them, or a dataset on the hub; several with commas between"),
   mapping: z.enum(choices(prmMappings)).default("auto").describe("format of the data"),
   split: z
     .enum(choices(splitRules))
@@ -105,7 +108,8 @@ function splitOptions(given: Options): [Options, Options] {
   return [Object.fromEntries(entries.filter(isPlace)), Object.fromEntries(entries.filter((entry) => !isPlace(entry)))];
 }
 
-async function trainJob({ place, prm: config }: PrmJob, resumes: boolean, invocation: string): Promise<number> {
+async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean, invocation: string): Promise<number> {
+  const place = await located(named);
   if (place.threads > 0) native().setThreads(place.threads);
   const tokenizer = await Tokenizer.load(place.model);
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
@@ -134,6 +138,14 @@ async function trainJob({ place, prm: config }: PrmJob, resumes: boolean, invoca
     reference?.close();
     await run.close();
   }
+}
+
+/** The place with folders for ids of the hub; the run remembers the folders, so that it goes on with the same. */
+async function located(place: Place): Promise<Place> {
+  const model = await locate("model", place.model);
+  const ref = place.ref && (await locate("model", place.ref));
+  const data = await Promise.all(place.data.split(",").map((source) => locate("data", source.trim())));
+  return { ...place, model, ref, data: data.join(",") };
 }
 
 async function readAll({ data, mapping, split, separator }: Place): Promise<PrmExample[]> {

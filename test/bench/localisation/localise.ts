@@ -13,7 +13,7 @@ import { runPrm } from "../../../ts/train/prm.ts";
 import { runSft } from "../../../ts/train/sft.ts";
 import type { StartModel } from "../localisation.ts";
 
-export const LOCALISE = { fineTuning: 800, examples: 12_800, batchSize: 64, lr: 1e-3, beta: 1, heldOut: 500 } as const;
+export const LOCALISE = { fineTuning: 800, examples: 6_400, batchSize: 64, lr: 1e-3, beta: 1, heldOut: 500 } as const;
 const BETA = LOCALISE.beta;
 
 /** What the errors are, and how often the demonstrations that the model is fine-tuned on have one where they can. */
