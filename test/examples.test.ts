@@ -96,3 +96,17 @@ test(
   },
   LIMIT,
 );
+
+test(
+  "07: outcomes alone point at the wrong step, where likelihood does not",
+  async () => {
+    const output = await outputOf("07_find_the_wrong_step.ts");
+    expect(percentAfter(output, "is the wrong one in")).toBeGreaterThanOrEqual(80);
+    expect(percentAfter(output, "by chance:")).toBeLessThanOrEqual(25);
+    expect(percentAfter(output, "finds least likely:")).toBeLessThan(60);
+    const file = /The picture: (\S+\.html)/.exec(output)?.[1] ?? "";
+    expect(await Bun.file(join(ROOT, file)).text()).toStartWith("<!doctype html>");
+    expect(output).toContain("✗ wrong");
+  },
+  LIMIT,
+);

@@ -82,7 +82,7 @@ test("one label at the last token is the loss on the whole answer", () => {
   const whole = prmLosses.ce.loss({ prmLogprobs, refLogprobs, offsets, labels, beta }, 3);
   const steps = prmStepLoss({ prmLogprobs, refLogprobs, offsets, beta, labels, stepEnds: Int32Array.of(3, 0, 2), stepOffsets: Int32Array.of(0, 1, 2, 3) });
   expect(steps.loss).toBeCloseTo(whole.loss, 6);
-  steps.dLogprobs.forEach((g, t) => expect(g).toBeCloseTo(whole.dLogprobs[t], 6));
+  for (const [t, g] of steps.dLogprobs.entries()) expect(g).toBeCloseTo(whole.dLogprobs[t], 6);
 });
 
 test("steps out of order, outside their row, or with impossible labels are refused", () => {

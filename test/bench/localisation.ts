@@ -1,5 +1,6 @@
 // Does a PRM that saw outcomes alone find the wrong step, and does it pick better answers than a vote? Three seeds, held-out problems.
-//   bun test/bench/localisation.ts [FOLDER]   runs what FOLDER (default runs/localisation) does not hold yet, then renews results/localisation.md
+//   bun test/bench/localisation.ts [FOLDER [SEED]]   runs what FOLDER (default runs/localisation) does not hold yet, then renews results/localisation.md;
+//   with a seed only its part, without the page: so seeds can run side by side
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Model } from "../../ts/model.ts";
@@ -11,6 +12,7 @@ import { page } from "./localisation/page.ts";
 
 const SEEDS = [1, 2, 3];
 const folder = resolve(process.argv[2] ?? join(import.meta.dirname, "../..", "runs", "localisation"));
+const only = process.argv[3];
 
 export interface SeedResult {
   seed: number;
@@ -20,12 +22,12 @@ export interface SeedResult {
 
 mkdirSync(folder, { recursive: true });
 const results: SeedResult[] = [];
-for (const seed of SEEDS) {
+for (const seed of SEEDS.filter((seed) => only === undefined || seed === Number(only))) {
   const found = await once(`localise-${seed}.json`, () => localise(seed, startModel));
   const picks = await once(`best-of-n-${seed}.json`, () => bestOfN(seed, startModel));
   results.push({ seed, found, picks });
 }
-writeFileSync(join(RESULTS, "localisation.md"), page(results));
+if (only === undefined) writeFileSync(join(RESULTS, "localisation.md"), page(results));
 
 /** A part's result from its file, or computed and kept there. */
 async function once<T>(name: string, compute: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 // Solutions with one error on purpose: exactly one wrong step, where it says, and the answer that follows from it.
 import { expect, test } from "bun:test";
 import { arithmeticTask } from "../../ts/data/arithmetic.ts";
-import { solutionWithError, workedSolution } from "../../ts/data/arithmetic_errors.ts";
+import { solutionWithError, solutionWithSlip, workedSolution } from "../../ts/data/arithmetic_errors.ts";
 import { checkSteps } from "../../ts/data/arithmetic_steps.ts";
 import { lastBoxed } from "../../ts/verifiers/boxed.ts";
 
@@ -39,4 +39,18 @@ test("returned from: the later steps and the answer are the right ones", () => {
     compared++;
   });
   expect(compared).toBe(300);
+});
+
+test("a slip is a forgotten carry or borrow, where the problem has one", () => {
+  let slips = 0;
+  task.heldOut.forEach((problem, i) => {
+    const solution = solutionWithSlip(problem, 3, i);
+    if (!solution) return;
+    const checks = checkSteps(problem, solution.response);
+    expect(checks.map((check) => check.correct)).toEqual(checks.map((_, k) => k !== solution.errorStep));
+    const [, a, operation, b, result] = /(\d+)([+-])(\d+)=(\d+)/.exec(checks[solution.errorStep ?? -1].line) ?? [];
+    if (operation === "+") expect(Number(result)).toBe(Number(a) + Number(b) - 10);
+    slips++;
+  });
+  expect(slips).toBeGreaterThan(200);
 });

@@ -1,5 +1,8 @@
 // Process rewards of given answers: they are the models' log-ratios, cut where the steps end.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { encodeExample } from "../../ts/data/prm/encode.ts";
 import type { PrmExample } from "../../ts/data/prm/example.ts";
 import { judgeAnswers } from "../../ts/eval/process.ts";
@@ -32,7 +35,7 @@ test("rewards are beta times the log-ratio, summed up to each step's end", async
     const row = encodeExample(tokenizer, examples[i], OPTIONS);
     const [phi, ref] = [await prm.logprobs(packRows([row])), await reference.logprobs(packRows([row]))];
     const rewards = Array.from(phi.logprobs, (value, t) => 0.3 * (value - ref.logprobs[t]));
-    answer.steps.flatMap((step) => step.tokens ?? []).forEach((token, t) => expect(token.reward).toBeCloseTo(rewards[t], 4));
+    for (const [t, token] of answer.steps.flatMap((step) => step.tokens ?? []).entries()) expect(token.reward).toBeCloseTo(rewards[t], 4);
     answer.steps.forEach((step, k) => {
       expect(step.q).toBeCloseTo(
         rewards.slice(0, row.stepEnds[k] + 1).reduce((a, b) => a + b, 0),
@@ -50,6 +53,34 @@ test("rewards are beta times the log-ratio, summed up to each step's end", async
 test("the same models give rewards of zero; tokens only on request", async () => {
   const [answer] = await judgeAnswers({ prm, reference: prm }, tokenizer, examples.slice(0, 1), OPTIONS);
   expect(answer.steps.map(({ reward, tokens }) => [reward, tokens])).toEqual(Array(3).fill([0, undefined]));
+});
+
+test("an interrupted call goes on where it was, and another beta needs no model", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "primekit-judge-"));
+  const many = Array.from({ length: 8 }, (_, k) =>
+    examples.map((example) => ({ ...example, id: `${example.id}/${k}`, prompt: `${k}${example.prompt}` })),
+  ).flat(); // 560 rows
+  let calls = 0;
+  const counted = (model: Model, limit = Number.POSITIVE_INFINITY) => ({
+    logprobs: async (...args: Parameters<Model["logprobs"]>) => {
+      if (calls >= limit) throw new Error("interrupted");
+      calls++;
+      return model.logprobs(...args);
+    },
+  });
+  const options = { ...OPTIONS, maxTokensPerBatch: 1e6, caches: { prm: { dir, modelId: "1" }, reference: { dir, modelId: "2" } } };
+  const judge = (limit?: number, beta = 0.3) =>
+    judgeAnswers({ prm: counted(prm, limit), reference: counted(reference, limit) }, tokenizer, many, { ...options, beta });
+  try {
+    await expect(judge(4)).rejects.toThrow("interrupted");
+    const answers = await judge();
+    expect(calls).toBe(6); // three blocks by each model, none of them twice
+    const doubled = await judge(0, 0.6);
+    doubled.forEach((answer, i) => void expect(answer.score).toBeCloseTo(2 * answers[i].score, 4));
+    expect(answers).toEqual(await judgeAnswers({ prm, reference }, tokenizer, many, OPTIONS));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });
 
 test("a score that is not a number is an error that names the answer", async () => {

@@ -4,13 +4,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PrmExample } from "../../ts/data/prm/example.ts";
+import { cachedLogprobs, modelIdentity } from "../../ts/eval/logprob_cache.ts";
 import type { Model } from "../../ts/model.ts";
 import type { TrainEvent } from "../../ts/train/events.ts";
 import { metricNames } from "../../ts/train/metrics.ts";
 import { type PrmRunOptions, runPrm } from "../../ts/train/prm.ts";
 import { type PrmConfigInput, parsePrmConfig } from "../../ts/train/prm_config.ts";
 import { nextBatch, preparePrmData, totalSteps } from "../../ts/train/prm_data.ts";
-import { modelIdentity, referenceLogprobs } from "../../ts/train/prm_reference.ts";
 import { tinyModel, tinyTask, weightsOf } from "../support/tasks.ts";
 import { stopAt, temporaryRun, timelessMetrics } from "./support.ts";
 
@@ -130,7 +130,7 @@ describe("runPrm", () => {
 describe("batches", () => {
   const prepare = (config: PrmConfigInput, data: PrmExample[]) => {
     const full = parsePrmConfig({ ...CONFIG, ...config });
-    return { config: full, data: preparePrmData(tokenizer, data, { ...full, whole: full.loss !== "ce", promptFormat: "text" }) };
+    return { config: full, data: preparePrmData(tokenizer, data, { ...full, promptFormat: "text" }) };
   };
 
   test("the chosen share has labels of steps; every pass visits every row once", () => {
@@ -168,26 +168,30 @@ describe("the reference's log-probs", () => {
     const { model } = await setUp();
     const dir = mkdtempSync(join(tmpdir(), "primekit-reference-"));
     cleanups.push(() => rmSync(dir, { recursive: true }));
-    const { rows } = preparePrmData(tokenizer, examples(600), { ...parsePrmConfig(CONFIG), whole: false, promptFormat: "text" });
+    const { rows } = preparePrmData(tokenizer, examples(600), { ...parsePrmConfig(CONFIG), promptFormat: "text" });
     let calls = 0;
-    const counted = { dtype: model.dtype, logprobs: (...args: Parameters<Model["logprobs"]>) => (calls++, model.logprobs(...args)) };
+    const logprobs = (...args: Parameters<Model["logprobs"]>) => {
+      calls++;
+      return model.logprobs(...args);
+    };
+    const counted = { dtype: model.dtype, logprobs };
     const warnings: string[] = [];
     const get = (modelId: string, some = rows) =>
-      referenceLogprobs(counted, some, { maxTokensPerBatch: 100_000, cache: { dir, modelId }, onWarning: (message) => warnings.push(message) });
+      cachedLogprobs(counted, some, { maxTokensPerBatch: 100_000, cache: { dir, modelId }, onWarning: (message) => warnings.push(message) });
     const first = await get("a");
-    expect([calls, readdirSync(dir).length]).toEqual([2, 2]); // two blocks
+    expect([calls, readdirSync(dir).length]).toEqual([3, 3]); // three blocks
     expect(await get("a")).toEqual(first);
-    expect(calls).toBe(2);
+    expect(calls).toBe(3);
     await get("b");
-    expect(calls).toBe(4); // another model
+    expect(calls).toBe(6); // another model
     await get("a", rows.slice(0, 512));
-    expect(calls).toBe(4); // the first block is there
+    expect(calls).toBe(6); // the first blocks are there
     const file = join(dir, readdirSync(dir).sort()[0]);
     const bytes = readFileSync(file);
     bytes[bytes.length - 1] ^= 1;
     writeFileSync(file, bytes);
     expect([await get("a"), await get("b")]).toEqual([first, first]);
-    expect([calls, warnings.length]).toEqual([5, 1]);
+    expect([calls, warnings.length]).toEqual([7, 1]);
     expect(warnings[0]).toContain("are damaged; they are computed again");
   });
 

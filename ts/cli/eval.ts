@@ -7,6 +7,7 @@ import { type BenchmarkName, benchmarks, findBenchmark, readBenchmark } from "..
 import { evaluateBenchmark } from "../eval/benchmark/evaluate.ts";
 import { linesOf, renderBars, renderSvg } from "../eval/benchmark/plot.ts";
 import { type BenchmarkResult, type EvalReport, renderMarkdown, summaryRows } from "../eval/benchmark/report.ts";
+import { modelIdentity } from "../eval/logprob_cache.ts";
 import { resolveDataset, resolveModel } from "../hub/resolve.ts";
 import { Model } from "../model.ts";
 import { native } from "../native/addon.ts";
@@ -15,7 +16,7 @@ import { didYouMean } from "../suggest.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
-import { modelIdentity } from "../train/prm_reference.ts";
+
 import type { Command } from "./command.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { table } from "./format.ts";

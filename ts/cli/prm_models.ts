@@ -1,8 +1,10 @@
-// A PRM and its reference: two model directories that must read text alike.
+// A PRM and its reference: two model directories, here or on the hub, that must read text alike.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PrimekitError } from "../errors.ts";
+import { resolveDataset, resolveModel } from "../hub/resolve.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { createDownloadProgress } from "./hub_progress.ts";
 
 /**
  * Throws ERR_TOKENIZER when the tokenizers of the two directories differ in what they make of text: vocabulary, merges, added tokens or normalisation.
@@ -18,6 +20,16 @@ export async function sameTokenizer(tokenizer: Tokenizer, phi: string, ref: stri
   const sizes = tokenizer.vocabSize === other.vocabSize ? "" : ` (${tokenizer.vocabSize} and ${other.vocabSize} tokens)`;
   const what = differing.length > 0 ? differing.join(", ") : "end-of-text token";
   throw new PrimekitError("ERR_TOKENIZER", `The tokenizers of ${phi} and ${ref} differ in ${what}${sizes}; a PRM and its reference must have the same one.`);
+}
+
+/** The folder (or file) of a model or of data, which may be named by its id on the hub (ORG/NAME); then it is downloaded into the cache, with progress. */
+export async function locate(kind: "model" | "data", name: string): Promise<string> {
+  const progress = createDownloadProgress(process.stderr);
+  try {
+    return await (kind === "model" ? resolveModel(name, progress) : resolveDataset(name, progress));
+  } finally {
+    progress.stop();
+  }
 }
 
 // --- internal ---

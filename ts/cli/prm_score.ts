@@ -6,6 +6,7 @@ import { type PrmExample, splitRules } from "../data/prm/example.ts";
 import { prmMappings } from "../data/prm/mappings.ts";
 import { readPrmExamples } from "../data/prm/read.ts";
 import { PrimekitError } from "../errors.ts";
+import { modelIdentity } from "../eval/logprob_cache.ts";
 import { judgeAnswers, type ScoredAnswer } from "../eval/process.ts";
 import { renderReport } from "../eval/report/page.ts";
 import { renderAnswerText } from "../eval/report/text.ts";
@@ -17,8 +18,7 @@ import { parseOptions } from "../train/config.ts";
 import type { Command } from "./command.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { percent, table } from "./format.ts";
-import { listenForInterrupt } from "./interrupt.ts";
-import { sameTokenizer } from "./prm_models.ts";
+import { locate, sameTokenizer } from "./prm_models.ts";
 
 const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
 const text = (description: string) => z.string().default("").describe(description);
@@ -37,13 +37,14 @@ export const judgeSchema = z.strictObject({
   show: z.number().int().min(0).default(5).describe("answers to print"),
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in"),
   maxTokensPerBatch: z.number().int().min(1).default(8192).describe("tokens in one forward pass"),
+  cache: z.string().default("").describe("keep the models' log-probs in this folder: an interrupted call goes on where it was"),
   threads: z.number().int().min(0).default(0).describe("threads of native work; 0 = one per core"),
 });
 
 const scoreSchema = z.strictObject({
-  phi: text("Hugging Face directory of the PRM (with its tokenizer)"),
-  ref: text("directory of its reference; the same tokenizer"),
-  in: text("answers: a .jsonl, .json, .csv or .parquet file or a directory of them (a run's rollouts too); several with commas between"),
+  phi: text("the PRM (with its tokenizer): a Hugging Face directory or an id on the hub (ORG/NAME)"),
+  ref: text("its reference, likewise; the same tokenizer"),
+  in: text("answers: a .jsonl, .json, .csv or .parquet file, a directory of them (a run's rollouts too) or a dataset on the hub; several with commas between"),
   question: text("instead of --in: one question"),
   response: text("and its answer"),
   mapping: z.enum(names(prmMappings)).default("auto").describe("format of the answers"),
@@ -70,21 +71,21 @@ export interface JudgeJob {
   settings: JudgeSettings;
 }
 
-/** Loads both models and judges the examples, with progress and Ctrl-C. */
-export async function judgeWith({ phi, ref, examples, settings }: JudgeJob): Promise<ScoredAnswer[]> {
+/** Loads both models and judges the examples, with progress. Interrupted with a cache, it loses one block at most. */
+export async function judgeWith({ examples, settings, ...models }: JudgeJob): Promise<ScoredAnswer[]> {
+  const [phi, ref] = [await locate("model", models.phi), await locate("model", models.ref)];
   if (settings.threads > 0) native().setThreads(settings.threads);
   const tokenizer = await Tokenizer.load(phi);
   await sameTokenizer(tokenizer, phi, ref);
   using prm = await Model.load(phi, { dtype: settings.dtype, trainable: false });
   using reference = await Model.load(ref, { dtype: settings.dtype, trainable: false });
-  const interrupt = listenForInterrupt((line) => void process.stderr.write(`${line}\n`));
-  try {
-    const onProgress = (done: number, total: number) =>
-      void (process.stderr.isTTY && process.stderr.write(`\r${done} of ${total} answers${done === total ? "\n" : ""}`));
-    return await judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, onProgress, signal: interrupt.signal });
-  } finally {
-    interrupt.dispose();
-  }
+  const onProgress = (done: number, total: number) => {
+    if (process.stderr.isTTY) process.stderr.write(`\r${Math.floor((100 * done) / total)} % judged${done === total ? "\n" : ""}`);
+  };
+  const onWarning = (message: string) => void process.stderr.write(`${message}\n`);
+  const cacheOf = async (model: string) => ({ dir: settings.cache, modelId: await modelIdentity(model) });
+  const caches = settings.cache ? { prm: await cacheOf(phi), reference: await cacheOf(ref) } : undefined;
+  return await judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, caches, onProgress, onWarning });
 }
 
 /** The first `show` answers as text, and how the scores agree with the labels where there are some. */
@@ -132,7 +133,7 @@ async function readExamples(settings: z.output<typeof scoreSchema>): Promise<Prm
   if (settings.in === "") return prmMappings.plain({ id: "answer", question, response }, "--response", options);
   const examples: PrmExample[] = [];
   for (const source of settings.in.split(",")) {
-    for await (const example of readPrmExamples(source.trim(), options)) {
+    for await (const example of readPrmExamples(await locate("data", source.trim()), options)) {
       if (limit > 0 && examples.length === limit) return examples;
       examples.push(example);
     }

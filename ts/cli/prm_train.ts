@@ -6,6 +6,7 @@ import { type PrmExample, splitRules } from "../data/prm/example.ts";
 import { prmMappings } from "../data/prm/mappings.ts";
 import { readPrmExamples } from "../data/prm/read.ts";
 import { PrimekitError } from "../errors.ts";
+import { modelIdentity } from "../eval/logprob_cache.ts";
 import { Model } from "../model.ts";
 import { native } from "../native/addon.ts";
 import { listRuns, RunFolder } from "../run/run_folder.ts";
@@ -14,13 +15,13 @@ import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
 import { type PrmResult, runPrm } from "../train/prm.ts";
 import { type PrmConfig, parsePrmConfig, prmConfigSchema } from "../train/prm_config.ts";
-import { modelIdentity } from "../train/prm_reference.ts";
+import { preparePrmData } from "../train/prm_data.ts";
 import type { Command } from "./command.ts";
 import { readConfigFile } from "./config_file.ts";
 import { flagsOf, mergeOptions, type Options } from "./flags.ts";
 import { percent, shortDuration, table } from "./format.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { sameTokenizer } from "./prm_models.ts";
+import { locate, sameTokenizer } from "./prm_models.ts";
 import { createProgress } from "./progress.ts";
 import { renderPlace } from "./report.ts";
 
@@ -28,9 +29,12 @@ const choices = <K extends string>(table: Record<K, unknown>) => Object.keys(tab
 
 /** Where things come from and go to; the trainer's own options are in train/prm_config.ts. */
 const placeSchema = z.strictObject({
-  model: z.string().default("").describe("Hugging Face directory of the model to train (with its tokenizer)"),
-  ref: z.string().default("").describe("directory of the frozen reference; the model itself, as it is at the start, unless given"),
-  data: z.string().default("").describe("labelled answers: a .jsonl, .json, .csv or .parquet file or a directory of them; several with commas between"),
+  model: z.string().default("").describe("model to train (with its tokenizer): a Hugging Face directory or an id on the hub (ORG/NAME)"),
+  ref: z.string().default("").describe("the frozen reference, likewise; the model itself, as it is at the start, unless given"),
+  data: z
+    .string()
+    .default("")
+    .describe("labelled answers: a .jsonl, .json, .csv or .parquet file, a directory of them, or a dataset on the hub; several with commas between"),
   mapping: z.enum(choices(prmMappings)).default("auto").describe("format of the data"),
   split: z
     .enum(choices(splitRules))
@@ -104,11 +108,12 @@ function splitOptions(given: Options): [Options, Options] {
   return [Object.fromEntries(entries.filter(isPlace)), Object.fromEntries(entries.filter((entry) => !isPlace(entry)))];
 }
 
-async function trainJob({ place, prm: config }: PrmJob, resumes: boolean, invocation: string): Promise<number> {
+async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean, invocation: string): Promise<number> {
+  const place = await located(named);
   if (place.threads > 0) native().setThreads(place.threads);
   const tokenizer = await Tokenizer.load(place.model);
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
-  const examples = await readAll(place);
+  const examples = preparePrmData(tokenizer, await readAll(place), { ...config, promptFormat: place.promptFormat });
   using model = await Model.load(place.model, { dtype: place.dtype });
   const reference = place.ref ? await Model.load(place.ref, { dtype: place.dtype, trainable: false }) : undefined;
   const progress = createProgress(process.stderr);
@@ -123,8 +128,7 @@ async function trainJob({ place, prm: config }: PrmJob, resumes: boolean, invoca
     if (resumes && !resume) await run.truncateMetricsAfter(-1); // killed before its first checkpoint: it starts over
     const referenceCache = { dir: place.cache || join(place.runs, ".reference"), modelId: await modelIdentity(place.ref || place.model) };
     const io = { run, resume, signal: interrupt.signal, onEvent: progress.onEvent };
-    const { promptFormat } = place;
-    const result = await runPrm({ config, tokenizer, examples, promptFormat, model, reference, referenceCache, ...io });
+    const result = await runPrm({ config, tokenizer, examples, model, reference, referenceCache, ...io });
     progress.stop();
     process.stdout.write(`\n${[result.stopped ? "" : renderResult(result), renderPlace(run.dir, result.stopped, invocation)].filter(Boolean).join("\n\n")}\n`);
     return interrupt.exitCode() ?? 0;
@@ -134,6 +138,14 @@ async function trainJob({ place, prm: config }: PrmJob, resumes: boolean, invoca
     reference?.close();
     await run.close();
   }
+}
+
+/** The place with folders for ids of the hub; the run remembers the folders, so that it goes on with the same. */
+async function located(place: Place): Promise<Place> {
+  const model = await locate("model", place.model);
+  const ref = place.ref && (await locate("model", place.ref));
+  const data = await Promise.all(place.data.split(",").map((source) => locate("data", source.trim())));
+  return { ...place, model, ref, data: data.join(",") };
 }
 
 async function readAll({ data, mapping, split, separator }: Place): Promise<PrmExample[]> {

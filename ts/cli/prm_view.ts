@@ -67,12 +67,14 @@ async function view(options: Options): Promise<number> {
   return 0;
 }
 
+interface PrimeRunConfig {
+  model?: { source?: string };
+  resolved?: { model?: string };
+  prime?: { prmBeta: number; reference: string };
+}
+
 /** A PRIME run: its rollouts, judged by the PRM and the reference of its newest checkpoint. */
-async function primeRun(
-  dir: string,
-  config: { place?: { init?: string }; prime?: { prmBeta: number; reference: string } },
-  { step }: ViewSettings,
-): Promise<RunView> {
+async function primeRun(dir: string, config: PrimeRunConfig, { step }: ViewSettings): Promise<RunView> {
   const newest = await findNewest(join(dir, "checkpoints"));
   if (!newest || !config.prime || !existsSync(join(newest.dir, "prm")))
     throw new PrimekitError(
@@ -84,7 +86,9 @@ async function primeRun(
     if (!sft) throw new PrimekitError("ERR_CHECKPOINT", `The run ${dir} lacks sft/checkpoints, which holds the PRM's reference.`);
     return join(sft.dir, "policy");
   };
-  const ref = config.prime.reference === "policy" ? join(newest.dir, "policy") : config.place?.init || (await ownStart());
+  // the model it began with: given, or fine-tuned in the run itself
+  const start = config.resolved?.model ?? (config.model?.source || (await ownStart()));
+  const ref = config.prime.reference === "policy" ? join(newest.dir, "policy") : start;
   const source = await rolloutFile(dir, step);
   const facts: [string, string][] = [
     ["answers", source.slice(dir.length + 1)],

@@ -1,7 +1,7 @@
 // Worked solutions of the built-in task with one error put in on purpose: what a process reward model is tested on.
 
 import { PrimekitError, rangeError } from "../errors.ts";
-import { apply, type Expression, parseExpression } from "./arithmetic_problem.ts";
+import { apply, type Expression, parseExpression, slipOf } from "./arithmetic_problem.ts";
 import { Draws } from "./random.ts";
 import type { Problem } from "./types.ts";
 
@@ -36,6 +36,23 @@ export function solutionWithError(problem: Pick<Problem, "id" | "prompt">, seed:
   const errorStep = draws.integer(0, expression.steps.length - 1);
   const size = draws.integer(1, 10);
   return write(expression, errorStep, draws.chance(0.5) ? size : -size, after);
+}
+
+/**
+ * The same with the slip that learners make (see slipOf: a forgotten carry, …) at a random calculation where one is possible; undefined where none is.
+ * A model that learned from demonstrations with such slips finds them likely.
+ */
+export function solutionWithSlip(problem: Pick<Problem, "id" | "prompt">, seed: number, index: number, after: AfterError = "on"): WorkedSolution | undefined {
+  const expression = expressionOf(problem);
+  let value = expression.first;
+  const slips = expression.steps.flatMap(({ operation, operand }, step) => {
+    const [slip, right] = [slipOf(value, operation, operand), apply(value, operation, operand)];
+    value = right;
+    return slip === undefined ? [] : [{ step, error: slip - right }];
+  });
+  if (slips.length === 0) return undefined;
+  const { step, error } = new Draws(seed, STREAM, index).pick(slips);
+  return write(expression, step, error, after);
 }
 
 // --- internal ---

@@ -6,8 +6,8 @@ import { PrimekitError } from "../errors.ts";
 import { implicitRewards, stepRewards } from "../kernels.ts";
 import type { Model } from "../model.ts";
 import { responseOffsets } from "../rollout/pack.ts";
-import { scoreRows } from "../rollout/score.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { cachedLogprobs, type LogprobCache } from "./logprob_cache.ts";
 
 export interface ScoredToken {
   text: string; // what it adds to the answer; empty for the end of text and for all but one of the tokens that share a character
@@ -38,36 +38,36 @@ export interface JudgeOptions {
   maxLength?: number;
   truncate?: boolean;
   maxTokensPerBatch: number;
-  onProgress?: (done: number, total: number) => void;
+  /** Where the models' log-probs are kept, so that what was interrupted goes on where it was, and another beta costs nothing. */
+  caches?: { prm: LogprobCache; reference: LogprobCache };
+  onProgress?: (done: number, total: number) => void; // answers, by both models
+  onWarning?: (message: string) => void;
   signal?: AbortSignal;
 }
 
-const BLOCK = 64;
+type Judge = Pick<Model, "logprobs"> & { dtype?: string };
 
 /**
  * Judges answers in the order given. A step's reward is the sum over its tokens, so that the rewards of all steps add up to the score; the end-of-text
  * token belongs to the last step. Throws ERR_DATA (see encodeExample) and ERR_NON_FINITE, naming the answer, when a reward is not a number.
  */
 export async function judgeAnswers(
-  judges: { prm: Pick<Model, "logprobs">; reference: Pick<Model, "logprobs"> },
+  judges: { prm: Judge; reference: Judge },
   tokenizer: Tokenizer,
   examples: readonly PrmExample[],
   o: JudgeOptions,
 ): Promise<ScoredAnswer[]> {
-  const encoded = examples.map((example) => encodeExample(tokenizer, example, o));
-  const answers: ScoredAnswer[] = [];
-  for (let begin = 0; begin < examples.length; begin += BLOCK) {
-    const rows = encoded.slice(begin, begin + BLOCK);
-    const offsets = responseOffsets(rows);
-    const [prm, reference] = [await scoreRows(judges.prm, rows, o), await scoreRows(judges.reference, rows, o)];
-    const { rewards, q } = implicitRewards(prm, reference, offsets, { beta: o.beta });
-    rows.forEach((row, i) => {
-      const [from, to] = [offsets[i], offsets[i + 1]];
-      answers.push(describe(examples[begin + i], row, rewards.subarray(from, to), q.subarray(from, to), o.tokens ?? false));
-    });
-    o.onProgress?.(answers.length, examples.length);
-  }
-  return answers;
+  const rows = examples.map((example) => encodeExample(tokenizer, example, o));
+  const logprobsOf = (model: Judge, done: number, cache?: LogprobCache) =>
+    cachedLogprobs(model, rows, { ...o, cache, onProgress: (count, total) => o.onProgress?.(done + count, 2 * total) });
+  const prm = await logprobsOf(judges.prm, 0, o.caches?.prm);
+  const reference = await logprobsOf(judges.reference, rows.length, o.caches?.reference);
+  const offsets = responseOffsets(rows);
+  const { rewards, q } = implicitRewards(prm, reference, offsets, { beta: o.beta });
+  return rows.map((row, i) => {
+    const [from, to] = [offsets[i], offsets[i + 1]];
+    return describe(examples[i], row, rewards.subarray(from, to), q.subarray(from, to), o.tokens ?? false);
+  });
 }
 
 // --- internal ---

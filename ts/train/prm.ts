@@ -1,7 +1,6 @@
 // Training an implicit PRM from labelled answers: of whole answers (stage 1), of steps (stage 2), or both.
 
 import { join } from "node:path";
-import { prmLosses } from "../algo/prm_losses.ts";
 import { scoreQuality } from "../algo/prm_metrics.ts";
 import { type LabelledRow, prmBatchLoss, scoresOf, updatePrm } from "../algo/prm_update.ts";
 import { learningRate } from "../algo/schedule.ts";
@@ -9,6 +8,7 @@ import { countSkips, type SkipCounter } from "../algo/update.ts";
 import type { PromptFormat } from "../data/prm/encode.ts";
 import type { PrmExample } from "../data/prm/example.ts";
 import { PrimekitError } from "../errors.ts";
+import { cachedLogprobs, type LogprobCache } from "../eval/logprob_cache.ts";
 import { Model } from "../model.ts";
 import { concat, range, responseOffsets } from "../rollout/pack.ts";
 import { scoreRows } from "../rollout/score.ts";
@@ -18,19 +18,18 @@ import type { OnEvent, Phase, ResumePoint } from "./events.ts";
 import { type MetricValues, metricRow, PhaseClock } from "./metrics.ts";
 import { type PrmConfig, type PrmConfigInput, parsePrmConfig } from "./prm_config.ts";
 import { nextBatch, type PrmCursor, type PrmData, preparePrmData, totalSteps } from "./prm_data.ts";
-import { type ReferenceCache, referenceLogprobs } from "./prm_reference.ts";
 import { unlessAborted } from "./stop.ts";
 
 export interface PrmRunOptions {
   config: PrmConfigInput;
   tokenizer: Tokenizer;
-  examples: readonly PrmExample[];
+  examples: readonly PrmExample[] | PrmData; // or what preparePrmData() made of them
   promptFormat?: PromptFormat;
   model: Model; // trained in place
   /** Frozen. Default: the model as it is at the start. */
   reference?: Model;
   /** Where the reference's log-probs are kept. Without it they are computed at every start. */
-  referenceCache?: ReferenceCache;
+  referenceCache?: LogprobCache;
   run?: Pick<RunFolder, "appendMetrics" | "saveCheckpoint" | "truncateMetricsAfter">;
   resume?: ResumePoint; // with the default reference, `model` must again be the initial model
   signal?: AbortSignal; // stops after the step under way, with a checkpoint
@@ -105,7 +104,7 @@ class PrmTrainer {
     this.options = options;
     this.config = parsePrmConfig(options.config);
     const { promptFormat, tokenizer, examples } = options;
-    this.data = preparePrmData(tokenizer, examples, { ...this.config, whole: prmLosses[this.config.loss].whole, promptFormat });
+    this.data = "rows" in examples ? examples : preparePrmData(tokenizer, examples, { ...this.config, promptFormat });
     this.offsets = responseOffsets(this.data.rows);
     this.steps = totalSteps(this.data, this.config);
   }
@@ -117,7 +116,7 @@ class PrmTrainer {
     if (truncated > 0) this.warn(`${truncated} answers were cut to ${this.config.maxLength} tokens.`);
     const onProgress = (done: number, total: number) => this.announce("score", done, total);
     const scoring = { maxTokensPerBatch: this.config.maxTokensPerBatch, signal, cache, onProgress, onWarning: (message: string) => this.warn(message) };
-    this.reference = await this.during("score", () => referenceLogprobs(reference ?? model, this.data.rows, scoring));
+    this.reference = await this.during("score", () => cachedLogprobs(reference ?? model, this.data.rows, scoring));
   }
 
   async train(): Promise<void> {

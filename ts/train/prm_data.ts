@@ -1,5 +1,6 @@
 // The PRM trainer's data: encoded examples in groups, a held-out part, and batches whose order is a pure function of seed and position.
 
+import { prmLosses } from "../algo/prm_losses.ts";
 import type { LabelledRow } from "../algo/prm_update.ts";
 import { permutation } from "../algo/shuffle.ts";
 import { encodeExample, type PromptFormat } from "../data/prm/encode.ts";
@@ -25,8 +26,7 @@ export interface PrmCursor {
   steps: number;
 }
 
-export interface PrmDataOptions extends Pick<PrmConfig, "maxLength" | "truncate" | "evalShare" | "seed"> {
-  whole: boolean; // the loss compares answers, so that groups stay together
+export interface PrmDataOptions extends Pick<PrmConfig, "loss" | "maxLength" | "truncate" | "evalShare" | "seed"> {
   promptFormat?: PromptFormat;
 }
 
@@ -43,13 +43,15 @@ export function preparePrmData(tokenizer: Tokenizer, examples: readonly PrmExamp
     truncated += Number(cut);
   }
   const order = permutation(groups.size, o.seed, 0x70726d);
-  const heldOut = new Set(order.slice(0, Math.min(groups.size - 1, Math.round(o.evalShare * groups.size))));
+  const wanted = o.evalShare === 0 ? 0 : Math.max(1, Math.round(o.evalShare * groups.size));
+  const heldOut = new Set(order.slice(0, Math.max(0, Math.min(groups.size - 1, wanted))));
   const parts = [...groups.values()];
   const training = parts.filter((_, g) => !heldOut.has(g)).flat();
   const rows = [...training, ...parts.filter((_, g) => heldOut.has(g)).flat()];
   if (training.length === 0) throw new PrimekitError("ERR_DATA", "There is no example to train on.");
-  const answers = unitsOf(training, (row) => !row.steps, o.whole);
-  if (o.whole && answers.length > 0 && !answers.some((unit) => new Set(unit.map((row) => training[row].label)).size > 1))
+  const { whole } = prmLosses[o.loss]; // the loss compares answers, so that groups stay together
+  const answers = unitsOf(training, (row) => !row.steps, whole);
+  if (whole && answers.length > 0 && !answers.some((unit) => new Set(unit.map((row) => training[row].label)).size > 1))
     throw new PrimekitError("ERR_DATA", "No prompt has two answers with different labels, so a loss that compares answers learns nothing; use the loss ce.");
   return { rows, trained: training.length, answers, steps: unitsOf(training, (row) => row.steps !== undefined, false), truncated };
 }

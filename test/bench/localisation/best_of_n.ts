@@ -14,7 +14,7 @@ import { runSft } from "../../../ts/train/sft.ts";
 import { lastBoxed } from "../../../ts/verifiers/boxed.ts";
 import type { StartModel } from "../localisation.ts";
 
-export const PICK = { fineTuning: 2500, prompts: 12_800, samples: 4, epochs: 2, batchSize: 256, lr: 2e-3, beta: 1, heldOut: 500, n: 16 } as const;
+export const PICK = { fineTuning: 2500, prompts: 8_000, samples: 4, batchSize: 128, lr: 2e-3, beta: 1, heldOut: 500, n: 16 } as const;
 
 /** For each held-out problem, by method: 1 right, 0 wrong (a share, for means and ties). */
 export type Picks = Record<string, number[]>;
@@ -83,8 +83,8 @@ async function trained(policy: Model, task: Task, seed: number): Promise<Model> 
   const problems = Array.from({ length: PICK.prompts }, (_, position) => ({ position, problem: task.train.at(position) }));
   const groups = await sampleGroups(policy, task, problems, { samples: PICK.samples, maxNewTokens: 100, temperature: 1, seed, firstSequence: 1n << 40n });
   const model = await policy.clone({ trainable: true });
-  const { batchSize, lr, beta, epochs } = PICK;
-  const config = { batchSize, lr, beta, epochs, warmupSteps: 10, decay: "linear", beta2: 0.95, evalShare: 0, seed } as const;
+  const { batchSize, lr, beta } = PICK;
+  const config = { batchSize, lr, beta, warmupSteps: 10, decay: "linear", beta2: 0.95, evalShare: 0, seed } as const;
   await runPrm({ config, tokenizer: task.tokenizer, examples: examplesOf(groups), model, reference: policy });
   return model;
 }

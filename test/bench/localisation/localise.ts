@@ -1,7 +1,7 @@
 // Part 1: answers with one error at a random step. Which step has the lowest reward?
 import { areaUnderCurve } from "../../../ts/algo/prm_metrics.ts";
 import { arithmeticTask } from "../../../ts/data/arithmetic.ts";
-import { type AfterError, solutionWithError, workedSolution } from "../../../ts/data/arithmetic_errors.ts";
+import { type AfterError, solutionWithError, solutionWithSlip, workedSolution } from "../../../ts/data/arithmetic_errors.ts";
 import { checkSteps } from "../../../ts/data/arithmetic_steps.ts";
 import { type PrmExample, splitSteps } from "../../../ts/data/prm/example.ts";
 import type { Task } from "../../../ts/data/task.ts";
@@ -13,86 +13,110 @@ import { runPrm } from "../../../ts/train/prm.ts";
 import { runSft } from "../../../ts/train/sft.ts";
 import type { StartModel } from "../localisation.ts";
 
-export const LOCALISE = { fineTuning: 800, examples: 12_800, batchSize: 64, lr: 1e-3, beta: 1, heldOut: 500 } as const;
+export const LOCALISE = { fineTuning: 800, examples: 6_400, batchSize: 64, lr: 1e-3, beta: 1, heldOut: 500 } as const;
 const BETA = LOCALISE.beta;
 
-/** An answer to judge: its steps and which of them is the first wrong one. */
+/** What the errors are, and how often the demonstrations that the model is fine-tuned on have one where they can. */
+export const SETTINGS = {
+  /** A wrong number. The fine-tuned model, which has seen few errors and no such ones, finds it unlikely. */
+  "any wrong number": { slipRate: 0.1, wrong: solutionWithError },
+  /** A forgotten carry. The fine-tuned model finds it as likely as the right result: demonstrations forget every second one. */
+  "a forgotten carry": { slipRate: 0.5, wrong: solutionWithSlip },
+} as const;
+
+type Setting = (typeof SETTINGS)[keyof typeof SETTINGS];
+
+/** An answer to judge: its steps and which of them is wrong. */
 interface Case {
   problem: Problem;
   response: string;
   wrong: number; // index of the step
-  correct: boolean[]; // of every step, given what it starts from
+  steps: number;
 }
 
 export interface Score {
   cases: number;
-  hits: number; // the first wrong step has the lowest reward
+  hits: number; // the wrong step has the lowest reward
   chance: number; // expected number of hits of a guess
   auc: number; // of step rewards against step correctness, all steps of all cases
 }
 
-/** By kind of answer (error worked on from, returned from, the model's own), by judge. */
-export type Found = Record<string, Record<string, Score>>;
+/** By error, by what the later steps do, by judge. */
+export type Found = Record<string, Record<string, Record<string, Score>>>;
 
 export async function localise(seed: number, startModel: StartModel): Promise<Found> {
+  const found: Found = {};
+  for (const [name, setting] of Object.entries(SETTINGS)) found[name] = await localiseErrors(seed, setting, startModel);
+  return found;
+}
+
+// --- internal ---
+
+async function localiseErrors(seed: number, setting: Setting, startModel: StartModel): Promise<Found[string]> {
+  const { slipRate } = setting;
   const task = arithmeticTask({
     seed,
     minSteps: 4,
     maxSteps: 7,
     operations: ["+"],
     starts: [2, 29],
-    slipRate: 0.1,
+    slipRate,
     habitShare: 0,
     habitRate: 0,
     heldOutSize: LOCALISE.heldOut,
   });
   const config = { steps: LOCALISE.fineTuning, batchSize: 16, lr: 5e-3, beta2: 0.95, seed, maxNewTokens: 100 };
-  using reference = await startModel(`sft-${seed}`, seed, task.tokenizer, (model) => runSft({ config, task, model }));
+  using reference = await startModel(`slips-${slipRate}-${seed}`, seed, task.tokenizer, (model) => runSft({ config, task, model }));
   const sets: Record<string, Case[]> = {
-    "works on from it": injected(task, seed, "on"),
-    "returns to the true values": injected(task, seed, "back"),
-    "the model's own errors": await ownErrors(task, reference),
+    "later steps work on from it": injected(task, setting, seed, "on"),
+    "later steps return to the true values": injected(task, setting, seed, "back"),
+    "the fine-tuned model's own answers with one wrong step": await ownErrors(task, reference),
   };
-  const found: Found = Object.fromEntries(Object.keys(sets).map((name) => [name, {}]));
-  const judges = { outcomes: trainingData(task, seed, false), "step labels": trainingData(task, seed, true) };
-  for (const [judge, examples] of Object.entries(judges)) {
-    using prm = await trained(reference, task, examples, seed);
-    for (const [name, cases] of Object.entries(sets)) found[name][judge] = scoreCases(cases, await rewardsOf(prm, reference, task, cases));
+  const found: Found[string] = Object.fromEntries(Object.keys(sets).map((name) => [name, {}]));
+  for (const [judge, bySteps] of [
+    ["outcomes", false],
+    ["step labels", true],
+  ] as const) {
+    using prm = await trained(reference, task, trainingData(task, setting, seed, bySteps), seed);
+    for (const [name, cases] of Object.entries(sets)) found[name][`PRM from ${judge}`] = scoreCases(cases, await rewardsOf(prm, reference, task, cases));
   }
-  for (const [name, cases] of Object.entries(sets))
-    found[name]["fine-tuned model's own log-probs"] = scoreCases(cases, await surprises(reference, task, cases));
+  for (const [name, cases] of Object.entries(sets)) found[name]["no PRM: least likely step"] = scoreCases(cases, await surprises(reference, task, cases));
   return found;
 }
 
-// --- internal ---
-
-function injected(task: Task, seed: number, after: AfterError): Case[] {
-  return task.heldOut.map((problem, i) => {
-    const { response, errorStep = 0, steps } = solutionWithError(problem, seed + 1000, i, after);
-    return { problem, response, wrong: errorStep, correct: Array.from({ length: steps }, (_, k) => k !== errorStep) };
+function injected(task: Task, { wrong }: Setting, seed: number, after: AfterError): Case[] {
+  return task.heldOut.flatMap((problem, i) => {
+    const solution = wrong(problem, seed + 1000, i, after); // a problem without a carry has none to forget
+    return solution?.errorStep === undefined ? [] : [{ problem, response: solution.response, wrong: solution.errorStep, steps: solution.steps }];
   });
 }
 
-/** Wrong answers that the fine-tuned model gives at temperature 1, where the task can say which step is the first wrong one. */
+/** Answers of the fine-tuned model at temperature 1 in which exactly one step is wrong, given what it starts from. */
 async function ownErrors(task: Task, model: Model): Promise<Case[]> {
   const problems = task.heldOut.map((problem, position) => ({ position, problem }));
-  const groups = await sampleGroups(model, task, problems, { samples: 1, maxNewTokens: 100, temperature: 1, seed: 1, firstSequence: 0n });
-  return groups.flatMap(({ problem, samples: [sample] }) => {
-    const correct = checkSteps(problem, sample.text).map((check) => check.correct);
-    const wrong = correct.indexOf(false);
-    return sample.truncated || wrong < 0 ? [] : [{ problem, response: sample.text, wrong, correct }];
-  });
+  const groups = await sampleGroups(model, task, problems, { samples: 2, maxNewTokens: 100, temperature: 1, seed: 1, firstSequence: 0n });
+  return groups.flatMap(({ problem, samples }) =>
+    samples.flatMap(({ text, truncated }) => {
+      const correct = checkSteps(problem, text).map((check) => check.correct);
+      const isOne = correct.filter((right) => !right).length === 1;
+      return truncated || !isOne ? [] : [{ problem, response: text, wrong: correct.indexOf(false), steps: correct.length }];
+    }),
+  );
 }
 
 /** Half of the answers right, half with one error; labelled by outcome, or (for comparison) by step. */
-function trainingData(task: Task, seed: number, bySteps: boolean): PrmExample[] {
-  return Array.from({ length: LOCALISE.examples }, (_, i) => {
-    const problem = task.train.at(i);
-    const { response, errorStep = Number.POSITIVE_INFINITY } = i % 2 === 0 ? workedSolution(problem) : solutionWithError(problem, seed, i);
+function trainingData(task: Task, { wrong }: Setting, seed: number, bySteps: boolean): PrmExample[] {
+  const examples: PrmExample[] = [];
+  for (let index = 0; examples.length < LOCALISE.examples; index++) {
+    const problem = task.train.at(index);
+    const solution = examples.length % 2 === 0 ? workedSolution(problem) : wrong(problem, seed, index);
+    if (!solution) continue;
+    const { response, errorStep = Number.POSITIVE_INFINITY } = solution;
     const steps = splitSteps(response, "line");
-    const labels = bySteps ? { stepLabels: steps.map((_, k) => Number(k < errorStep)) } : { label: Number(i % 2 === 0) };
-    return { id: String(i), prompt: problem.prompt, steps, group: String(i), ...labels };
-  });
+    const labels = bySteps ? { stepLabels: steps.map((_, k) => Number(k < errorStep)) } : { label: Number(solution.errorStep === undefined) };
+    examples.push({ id: String(index), prompt: problem.prompt, steps, group: String(index), ...labels });
+  }
+  return examples;
 }
 
 async function trained(reference: Model, task: Task, examples: PrmExample[], seed: number): Promise<Model> {
@@ -126,14 +150,11 @@ function surprises(model: Model, task: Task, cases: Case[]): Promise<number[][]>
 }
 
 function scoreCases(cases: Case[], rewards: number[][]): Score {
-  const all = cases.flatMap(({ correct }, i) => correct.map((right, k) => ({ right: Number(right), reward: rewards[i][k] })));
+  const labels = cases.flatMap(({ wrong, steps }) => Array.from({ length: steps }, (_, k) => Number(k !== wrong)));
   return {
     cases: cases.length,
     hits: cases.filter(({ wrong }, i) => rewards[i].indexOf(Math.min(...rewards[i])) === wrong).length,
-    chance: cases.reduce((sum, _, i) => sum + 1 / rewards[i].length, 0),
-    auc: areaUnderCurve(
-      all.map(({ reward }) => reward),
-      all.map(({ right }) => right),
-    ) as number,
+    chance: cases.reduce((sum, { steps }) => sum + 1 / steps, 0),
+    auc: areaUnderCurve(rewards.flat(), labels) as number,
   };
 }

@@ -11,8 +11,6 @@ import { LOCALISE, type Score } from "./localise.ts";
 const RESAMPLES = 2000;
 
 export function page(results: readonly SeedResult[]): string {
-  const kinds = Object.keys(results[0].found);
-  const judges = Object.keys(results[0].found[kinds[0]]);
   const methods = Object.keys(results[0].picks);
   const setting = Object.entries(machine()).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(" ") : value}`);
   const pooled = (method: string) => results.flatMap(({ picks }) => picks[method]);
@@ -24,28 +22,15 @@ export function page(results: readonly SeedResult[]): string {
     "",
     "## The wrong step",
     "",
-    `Sums of 5 to 8 numbers, worked in 4 to 7 steps and a boxed answer. A model of 0.1 M weights is fine-tuned on demonstrations (one careless slip in ten carries); it is the`,
-    `reference, and the PRM starts as its copy. The PRM then sees ${LOCALISE.examples.toLocaleString("en")} answers to training problems, half of them right, half with one wrong result at a`,
-    "random step from which the later steps work on rightly; **the only label is whether the final answer is right**. Cross entropy, one pass, beta 1.",
+    "Sums of 5 to 8 numbers, worked in 4 to 7 steps and a boxed answer. A model of 0.1 M weights is fine-tuned on demonstrations; it is the reference, and the PRM",
+    `starts as its copy. The PRM then sees ${LOCALISE.examples.toLocaleString("en")} answers to training problems, half of them right, half with one wrong result at a random step from which the later`,
+    "steps work on rightly; **the only label is whether the final answer is right**. Cross entropy, one pass, beta 1.",
     "",
-    `Judged on ${LOCALISE.heldOut} held-out problems a seed, one answer with an error each. "Found": the first wrong step has the lowest reward of all steps of its answer. AUC: of the rewards of`,
-    "all steps against whether the step is right given what it starts from. Beside it the same PRM trained on labels of steps, and no PRM at all: the step that is least",
-    "likely to the fine-tuned model.",
+    `Judged on ${LOCALISE.heldOut} held-out problems a seed. "Found": the wrong step has the lowest reward of all steps of its answer. AUC: of the rewards of all steps against`,
+    "whether the step is right given what it starts from. Beside it the same PRM trained on labels of steps, and no PRM at all: the step that is least likely to the",
+    "fine-tuned model.",
     "",
-    ...kinds.flatMap((kind) => [
-      `After the error the answer … ${kind}:`.replace(
-        "After the error the answer … the model's own errors",
-        "The fine-tuned model's own wrong answers (temperature 1; never trained on)",
-      ),
-      "",
-      table(
-        ["judge", ...seeds.map((seed) => `${seed}: found, AUC`), "found, all seeds", "chance"],
-        judges.map((judge) => {
-          const scores = results.map(({ found }) => found[kind][judge]);
-          return [judge, ...scores.map((score) => `${percent(score.hits / score.cases)}, ${score.auc.toFixed(3)}`), ...allSeeds(scores)];
-        }),
-      ),
-    ]),
+    ...Object.keys(results[0].found).flatMap((error) => localisation(results, error)),
     "## The best of sixteen",
     "",
     `Sums of 4 to 6 numbers, added in any order (so that there are many ways to an answer). A model fine-tuned to middling accuracy answers ${PICK.heldOut} held-out problems a seed, sixteen times`,
@@ -69,6 +54,26 @@ export function page(results: readonly SeedResult[]): string {
 }
 
 // --- internal ---
+
+/** The tables of one kind of error. */
+function localisation(results: readonly SeedResult[], error: string): string[] {
+  const kinds = Object.keys(results[0].found[error]);
+  const rows = kinds.flatMap((kind) =>
+    Object.keys(results[0].found[error][kind]).map((judge) => {
+      const scores = results.map(({ found }) => found[error][kind][judge]);
+      return [kind, judge, ...scores.map((score) => `${percent(score.hits / score.cases)}, ${score.auc.toFixed(3)}`), ...allSeeds(scores)];
+    }),
+  );
+  const head = ["answers", "judge", ...results.map(({ seed }) => `seed ${seed}: found, AUC`), "found, all seeds", "chance"];
+  return [
+    `The error is ${error}:`,
+    "",
+    table(
+      head,
+      rows.map(([kind, ...rest], i) => [i > 0 && rows[i - 1][0] === kind ? "" : kind, ...rest]),
+    ),
+  ];
+}
 
 function differences(methods: string[]): [string, string][] {
   const byPrm = methods.filter((method) => method.includes("PRM"));

@@ -44,10 +44,16 @@ function bar(share: number, paint: (code: keyof typeof CODES, text: string) => s
 
 /** Q at the tokens (or, without these, at the steps), in at most `columns` blocks between its lowest and highest value. */
 function qLine({ steps }: ScoredAnswer, columns: number): string {
-  let sum = 0;
-  const q = steps.flatMap((step) => step.tokens?.map((token) => (sum += token.reward)) ?? [step.q]);
+  const q = steps.flatMap((step) => {
+    let at = step.q - step.reward;
+    return (step.tokens ?? [{ reward: step.reward }]).map(({ reward }) => {
+      at += reward;
+      return at;
+    });
+  });
   const [low, high] = [Math.min(0, ...q), Math.max(0, ...q)];
-  const shown = Array.from({ length: Math.min(columns, q.length) }, (_, i, all = Math.min(columns, q.length)) => q[Math.floor(((i + 1) * q.length) / all) - 1]);
+  const cells = Math.min(columns, q.length);
+  const shown = Array.from({ length: cells }, (_, i) => q[Math.floor(((i + 1) * q.length) / cells) - 1]);
   const blocks = shown.map((value) => BLOCKS[Math.min(BLOCKS.length - 1, Math.floor(((value - low) / (high - low || 1)) * BLOCKS.length))]);
   return `${blocks.join("")}  ${signed(low)} … ${signed(high)}`;
 }

@@ -1,4 +1,4 @@
-// Log-probs of the frozen reference, computed once: in blocks, kept on disk under a name made of the model and the block's tokens.
+// Log-probs of a model that does not change, computed once: in blocks, kept on disk under a name made of the model and the block's tokens.
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
@@ -9,32 +9,32 @@ import { type ScoreOptions, scoreRows } from "../rollout/score.ts";
 import type { Row } from "../rollout/types.ts";
 import { checksum, withIo, writeFileAtomic } from "../run/io.ts";
 
-const BLOCK_ROWS = 512;
+const BLOCK_ROWS = 256;
 const DIGEST_BYTES = 32; // SHA-256 of the values, in front of them
 
-export interface ReferenceCache {
+export interface LogprobCache {
   dir: string;
   modelId: string; // of modelIdentity()
 }
 
-export interface ReferenceOptions extends ScoreOptions {
-  cache?: ReferenceCache;
+export interface CachedScoreOptions extends ScoreOptions {
+  cache?: LogprobCache;
   onProgress?: (done: number, total: number) => void; // rows
   onWarning?: (message: string) => void;
 }
 
 /**
- * The reference's log-probs [N] of all rows, along responseOffsets(rows). With a cache, blocks found on disk are read and new ones kept, so that an
+ * The model's log-probs [N] of all rows, along responseOffsets(rows). With a cache, blocks found on disk are read and new ones kept, so that an
  * interrupted computation goes on where it was and a damaged file is computed again. Throws ERR_IO when the folder cannot be written.
  */
-export async function referenceLogprobs(model: Pick<Model, "logprobs" | "dtype">, rows: readonly Row[], o: ReferenceOptions): Promise<Float32Array> {
+export async function cachedLogprobs(model: Pick<Model, "logprobs"> & { dtype?: string }, rows: readonly Row[], o: CachedScoreOptions): Promise<Float32Array> {
   const offsets = responseOffsets(rows);
   const all = new Float32Array(offsets[rows.length]);
   for (let begin = 0; begin < rows.length; begin += BLOCK_ROWS) {
     o.signal?.throwIfAborted();
     const block = rows.slice(begin, begin + BLOCK_ROWS);
     const size = offsets[begin + block.length] - offsets[begin];
-    const file = o.cache && join(o.cache.dir, `${blockKey(o.cache.modelId, model.dtype, block)}.f32`);
+    const file = o.cache && join(o.cache.dir, `${blockKey(o.cache.modelId, model.dtype ?? "", block)}.f32`);
     const found = file && (await readBlock(file, size, o.onWarning));
     const values = found || (await scoreRows(model, block, o));
     if (file && !found) await writeBlock(file, values);
@@ -55,14 +55,14 @@ export async function modelIdentity(dir: string): Promise<string> {
 // --- internal ---
 
 function blockKey(modelId: string, dtype: string, rows: readonly Row[]): string {
-  const hash = createHash("sha256").update(`primekit reference 1 ${modelId} ${dtype}\n`);
+  const hash = createHash("sha256").update(`primekit log-probs 1 ${modelId} ${dtype}\n`);
   for (const { prompt, response } of rows) {
     hash.update(Int32Array.of(prompt.length, response.length)).update(prompt).update(response);
   }
   return hash.digest("hex");
 }
 
-async function readBlock(file: string, size: number, onWarning: ReferenceOptions["onWarning"]): Promise<Float32Array | undefined> {
+async function readBlock(file: string, size: number, onWarning: CachedScoreOptions["onWarning"]): Promise<Float32Array | undefined> {
   const bytes = await withIo(`read ${file}`, () =>
     readFile(file).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return undefined; // not computed yet
@@ -72,7 +72,7 @@ async function readBlock(file: string, size: number, onWarning: ReferenceOptions
   if (!bytes) return undefined;
   const data = bytes.subarray(DIGEST_BYTES);
   if (data.length === 4 * size && digest(data).equals(bytes.subarray(0, DIGEST_BYTES))) return new Float32Array(Uint8Array.from(data).buffer);
-  onWarning?.(`The cached reference log-probs in ${file} are damaged; they are computed again.`);
+  onWarning?.(`The cached log-probs in ${file} are damaged; they are computed again.`);
   return undefined;
 }
 
