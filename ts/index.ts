@@ -6,6 +6,10 @@ export { type PolicyData, type PolicyOptions, updatePolicy } from "./algo/policy
 export { type PrmData, type PrmOptions, prmLosses, trainPrm } from "./algo/prm.ts";
 export { processRewards } from "./algo/process_rewards.ts";
 export { type ArithmeticOptions, arithmeticTask } from "./data/arithmetic.ts";
+export { Dataset, type DatasetOptions, type DatasetReport, type DatasetRow } from "./data/dataset.ts";
+export { type DatasetTask, type DatasetTaskOptions, datasetTask } from "./data/dataset_task.ts";
+export type { FieldMapping, MappedRow, MapRow } from "./data/mappings/index.ts";
+export { rowAt } from "./data/order.ts";
 export { type BadRow, type Format, type ReadOptions, readRecords, type SourceRecord } from "./data/records/read_records.ts";
 export type { Task } from "./data/task.ts";
 export type { Example, ExampleSource, Problem, ProblemSource, StepCheck } from "./data/types.ts";

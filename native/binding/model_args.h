@@ -34,12 +34,16 @@ inline ModelConfig read_config(const Napi::Value& value) {
   c.head_size = size("headSize", 1024);
   c.feed_forward_size = size("feedForwardSize", 1 << 20);
   c.vocab_size = size("vocabSize", 1 << 22);
-  c.rope_theta = read_number(o.Get("ropeTheta"), "ropeTheta");
   c.rms_norm_eps = static_cast<float>(read_number(o.Get("rmsNormEps"), "rmsNormEps"));
   c.tied_head = read_bool(o.Get("tiedHead"), "tiedHead");
   c.qkv_bias = read_bool(o.Get("qkvBias"), "qkvBias");
+  c.o_bias = read_bool(o.Get("oBias"), "oBias");
+  c.mlp_bias = read_bool(o.Get("mlpBias"), "mlpBias");
   if (c.heads % c.kv_heads != 0) throw range_error(value.Env(), "heads must be a multiple of kvHeads.");
   if (c.head_size % 2 != 0) throw range_error(value.Env(), "headSize must be even.");
+  Span<float> frequencies = read_array<float>(o.Get("ropeFrequencies"), "ropeFrequencies", c.head_size / 2);
+  c.rope_frequencies.assign(frequencies.data, frequencies.data + frequencies.size);
+  c.rope_scale = static_cast<float>(read_number(o.Get("ropeScale"), "ropeScale"));
   return c;
 }
 

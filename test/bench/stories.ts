@@ -1,5 +1,6 @@
 // PRIME on a pretrained model (stories260K, 0.26 M weights) with a rule-based outcome: tell a story about the thing that was asked for, and end it.
-//   bun test/bench/stories.ts [FOLDER]   runs what FOLDER (default runs/stories) does not hold yet, then renews results/stories.md
+//   bun test/bench/stories.ts [FOLDER [RUN]]   runs what FOLDER (default runs/stories) does not hold yet, or RUN (prime-1, …) alone;
+//                                              then renews results/stories.md, once all runs are there
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -13,10 +14,9 @@ import type { PrimeConfigInput } from "../../ts/train/config.ts";
 import { runPrime } from "../../ts/train/prime.ts";
 import { RESULTS } from "./harness.ts";
 import { machine } from "./measure.ts";
-import { storiesTask } from "./stories_task.ts";
+import { STORIES_MODEL as MODEL, storiesTask } from "./stories_task.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const MODEL = join(ROOT, "..", "shared", "models", "stories260K", "hf-qwen2");
 const RUNS: { algo: "prime" | "rloo"; seed: number }[] = [
   { algo: "prime", seed: 1 },
   { algo: "prime", seed: 2 },
@@ -25,17 +25,18 @@ const RUNS: { algo: "prime" | "rloo"; seed: number }[] = [
 ];
 const SETTINGS = {
   steps: 40,
-  promptsPerStep: 16,
+  promptsPerStep: 12,
   samplesPerPrompt: 4,
   maxNewTokens: 384,
-  lr: 4e-4,
-  prmBeta: 0.5,
-  prmLr: 5e-4,
-  prmEpochs: 2,
+  lr: 5e-4,
+  prmBeta: 1,
+  prmLr: 2e-4,
   prmMinibatches: 4,
   prmWarmupSteps: 3,
+  processWeight: "accuracy",
   normalizeProcess: "batch",
   sampleAnswers: 0,
+  evalProblems: 1, // measured here, before and after
   saveEvery: 0,
 } as const satisfies PrimeConfigInput;
 
@@ -58,29 +59,36 @@ interface Result {
   curve: number[]; // success of the rollouts, by step
   pairAccuracy: number | undefined;
   seconds: number; // of training, by the clock
+  cpuSeconds: number; // the same, of all threads together
 }
 
 const folder = resolve(process.argv[2] ?? join(ROOT, "runs", "stories"));
 if (!existsSync(MODEL)) {
   console.log("skipped: ../shared/models/stories260K is not here.");
 } else {
-  const results: Result[] = [];
-  for (const run of RUNS) results.push(await resultOf(run));
-  writeFileSync(join(RESULTS, "stories.md"), page(results));
+  const only = process.argv[3];
+  for (const run of RUNS) if (only === undefined || only === nameOf(run)) await complete(run);
+  const results = RUNS.map(nameOf).map((name) => join(folder, name, "result.json"));
+  if (results.every((file) => existsSync(file)))
+    writeFileSync(join(RESULTS, "stories.md"), page(results.map((file) => JSON.parse(readFileSync(file, "utf8")))));
 }
 
-async function resultOf({ algo, seed }: (typeof RUNS)[number]): Promise<Result> {
-  const name = `${algo}-${seed}`;
+function nameOf({ algo, seed }: (typeof RUNS)[number]): string {
+  return `${algo}-${seed}`;
+}
+
+async function complete({ algo, seed }: (typeof RUNS)[number]): Promise<void> {
+  const name = nameOf({ algo, seed });
   const file = join(folder, name, "result.json");
-  if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8"));
+  if (existsSync(file)) return;
   await rm(join(folder, name), { recursive: true, force: true });
   const config: PrimeConfigInput = { ...SETTINGS, algo, seed };
   const task = storiesTask(MODEL, seed);
   using policy = await Model.load(MODEL, { dtype: "float32", trainable: true });
   const before = await measure(policy);
   const run = await RunFolder.create(folder, name, config);
-  const began = performance.now();
   try {
+    const [began, cpu] = [performance.now(), process.cpuUsage()];
     const { history, pairAccuracy } = await runPrime({
       config,
       task,
@@ -89,10 +97,10 @@ async function resultOf({ algo, seed }: (typeof RUNS)[number]): Promise<Result> 
       onEvent: (event) => event.type === "step" && console.log(`${name} ${event.step}/${event.steps}: ${percent(event.metrics["rollout/accuracy"] ?? 0)}`),
     });
     const seconds = (performance.now() - began) / 1000;
+    const { user, system } = process.cpuUsage(cpu);
     const curve = history.flatMap(({ accuracy }) => (accuracy === undefined ? [] : [accuracy]));
-    const result = { algo, seed, before, after: await measure(policy), curve, pairAccuracy, seconds };
+    const result: Result = { algo, seed, before, after: await measure(policy), curve, pairAccuracy, seconds, cpuSeconds: (user + system) / 1e6 };
     writeFileSync(file, JSON.stringify(result, null, 1));
-    return result;
   } finally {
     await run.close();
   }
@@ -152,12 +160,12 @@ function page(results: readonly Result[]): string {
     "Held-out success (48 prompts, 4 samples each, temperature 1; greedy in brackets), before and after:",
     "",
     table(
-      ["run", "before", "after", "minutes", "tokens per story", "mentions per right story", "nats per token under the pretrained model"],
-      results.map(({ algo, seed, before, after, seconds }) => [
+      ["run", "before", "after", "minutes (of CPU)", "tokens per story", "mentions per right story", "nats per token under the pretrained model"],
+      results.map(({ algo, seed, before, after, seconds, cpuSeconds }) => [
         `${algo}, seed ${seed}`,
         `${percent(before.success)} (${percent(before.greedy)})`,
         `${percent(after.success)} (${percent(after.greedy)})`,
-        (seconds / 60).toFixed(1),
+        `${(seconds / 60).toFixed(1)} (${(cpuSeconds / 60).toFixed(1)})`,
         `${before.length.toFixed(0)} → ${after.length.toFixed(0)}`,
         `${before.mentions.toFixed(1)} → ${after.mentions.toFixed(1)}`,
         `${before.surprise.toFixed(2)} → ${after.surprise.toFixed(2)}`,

@@ -8,6 +8,8 @@ import { PrimekitError } from "../../ts/errors.ts";
 import { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
 import type { Verifier } from "../../ts/verifiers/types.ts";
 
+export const STORIES_MODEL = join(import.meta.dirname, "..", "..", "..", "shared", "models", "stories260K", "hf-qwen2");
+
 /** What the story is to be about: things that this model can name now and then. The held-out words are never asked for in training. */
 export const WORDS = {
   train: "tree,box,ball,puzzle,car,bird,cat,park,cake,book,truck,cup,pig,rope,bug,hill,house,bike,duck,stick".split(","),
@@ -47,6 +49,9 @@ export const storiesVerifier: Verifier = {
       return { score: fault ? 0 : 1, outcome: fault ? "wrong" : "correct", extracted: undefined, reason: fault ?? "The story is as asked for." };
     }),
 };
+
+/** For `bun run train.ts --model DIR --task test/bench/stories_task.ts`. */
+export default ({ seed }: { seed: number }): Task => storiesTask(STORIES_MODEL, seed);
 
 // --- internal ---
 

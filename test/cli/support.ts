@@ -1,6 +1,6 @@
 // Runs the program as a user does: a process of its own, in a folder of its own.
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 export const ROOT = resolve(import.meta.dir, "../..");
@@ -50,7 +50,7 @@ export async function run(args: string[], entry?: string): Promise<Ended> {
 
 /** What must be equal between equal runs: metrics and rollouts with times left out, and hashes of all files of the newest checkpoints. */
 export function fingerprint(dir: string): Record<string, string> {
-  return { ...fingerprintOf(dir), ...fingerprintOf(dir, "sft") };
+  return { ...fingerprintOf(dir), ...(existsSync(join(dir, "sft")) ? fingerprintOf(dir, "sft") : {}) };
 }
 
 /** The same of one run folder. */

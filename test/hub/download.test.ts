@@ -80,7 +80,7 @@ describe("a broken connection", () => {
 
 describe("the bytes are verified", () => {
   test("a wrong checksum, of a large file or a small one: removed, and right the next time", async () => {
-    for (const [i, match] of ["config.json", SUM].entries()) {
+    for (const [i, match] of ["/config.json", SUM].entries()) {
       const cacheDir = `${hub.cacheDir}-${i}`;
       hub.server.faults = [{ match, times: 1, corrupt: true }];
       const { code, message } = await failure({ cacheDir });

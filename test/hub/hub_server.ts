@@ -137,7 +137,7 @@ export class HubServer {
     if (!file) return end(response, 404, { "x-error-code": "EntryNotFound" }, "no file");
     if (!file.lfs) return sendFile(response, file.bytes, { etag: `"${gitSha(file.bytes)}"`, "x-repo-commit": repo.commit }, request.headers.range, fault);
     const port = (this.#cdn.address() as AddressInfo).port;
-    const location = `http://127.0.0.1:${port}/blobs/${sha256(file.bytes)}`;
+    const location = `http://localhost:${port}/blobs/${sha256(file.bytes)}`;
     const linked = { "x-linked-etag": `"${sha256(file.bytes)}"`, "x-linked-size": String(file.bytes.length), "x-repo-commit": repo.commit };
     return end(response, 302, { location, ...linked }, "");
   }
@@ -172,7 +172,7 @@ function describe({ name, commit }: HubRepo): object {
 }
 
 function sendFile(response: ServerResponse, bytes: Buffer, headers: Record<string, string>, range: string | undefined, fault: Fault | undefined): unknown {
-  const whole = fault?.shorten ? bytes.subarray(0, bytes.length - fault.shorten) : fault?.corrupt ? Buffer.from(bytes).fill(0, 10, 20) : bytes;
+  const whole = fault?.shorten ? bytes.subarray(0, bytes.length - fault.shorten) : fault?.corrupt ? Buffer.from(bytes).fill(0, 5, 10) : bytes;
   const start = range && !fault?.ignoreRange ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : undefined;
   if (start !== undefined && start >= whole.length) return end(response, 416, { "content-range": `bytes */${whole.length}` }, "");
   const body = whole.subarray(start ?? 0);

@@ -117,6 +117,16 @@ describe("a dataset", () => {
     expect([code, message]).toEqual(["ERR_HUB_NOT_FOUND", "The dataset org/data has no file extra.json. Did you mean extra.jsonl?"]);
   });
 
+  test("or one folder of it", async () => {
+    const dir = await resolveDataset("org/data/main", hub.options);
+    expect(filesIn(dir)).toEqual(["test-00000-of-00001.parquet", "train-00000-of-00001.parquet"]);
+    expect(await resolveDataset("org/data/main", { ...hub.options, offline: true })).toBe(dir);
+    expect((await failureOf(resolveDataset("org/data/other", { ...hub.options, offline: true }))).message).toContain("lacks data files");
+    const { code, message } = await failureOf(resolveDataset("org/data/other", hub.options));
+    expect([code, message]).toEqual(["ERR_HUB_NOT_FOUND", expect.stringContaining("The dataset org/data/other has no Parquet, JSON")]);
+    expect((await failureOf(resolveDataset("some/own/rows.jsonl", hub.options))).message).toStartWith("The dataset some/own/rows.jsonl does not exist");
+  });
+
   test("in a form that is not read: the hub's Parquet copy is pointed to", async () => {
     hub.server.repos[1].files = [text("data.py", "")];
     expect((await failureOf(resolveDataset("org/data", hub.options))).message).toContain('try the revision "refs/convert/parquet"');

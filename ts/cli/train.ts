@@ -1,10 +1,11 @@
 // `train`: the main job, fine-tuning and then PRIME.
 import type { RunFolder } from "../run/run_folder.ts";
 import type { Command } from "./command.ts";
+import { createRowCounter, describeData, saveDataReports } from "./data_report.ts";
 import type { Options } from "./flags.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { type PreparedJob, prepareJob, runJob } from "./job.ts";
-import { type JobConfig, jobFlags, resolveJob, resumeJob } from "./job_config.ts";
+import { type JobConfig, jobFlags, resolveJob, resumeJob, savable } from "./job_config.ts";
 import { createProgress } from "./progress.ts";
 import { renderAnswers, renderPlace, renderSummary } from "./report.ts";
 import { planRun, timestamp } from "./run_plan.ts";
@@ -20,17 +21,18 @@ export const trainCommand: Command = {
 
 async function train(options: Options, invocation: string): Promise<number> {
   const { config, openRun } = await planRun<JobConfig>(options, { kind: "train", resolve: resolveJob, resume: resumeJob });
-  const job = await prepareJob(config);
+  const job = await prepareJob(config, createRowCounter(process.stderr));
   try {
     const name = config.place.run || `${config.prime.algo}-${timestamp(new Date())}`;
-    const run = await openRun(config.place.runs, name, config);
+    const run = await openRun(config.place.runs, name, savable(job.config));
     try {
+      await saveDataReports(run.dir, job.reports);
       return await trainIn(run, job, invocation);
     } finally {
       await run.close();
     }
   } finally {
-    job.model.close();
+    await job.close();
   }
 }
 
@@ -39,6 +41,7 @@ async function trainIn(run: RunFolder, job: PreparedJob, invocation: string): Pr
   const interrupt = listenForInterrupt(progress.say);
   try {
     progress.say(`Run folder: ${run.dir}`);
+    for (const line of describeData(job.reports)) progress.say(line);
     const result = await runJob({ ...job, run, signal: interrupt.signal, onEvent: progress.onEvent, say: progress.say });
     progress.stop();
     const parts = [renderAnswers(result), result.stopped ? "" : renderSummary(job.config, result), renderPlace(run.dir, result.stopped, invocation)];

@@ -5,7 +5,7 @@ import type { Verifier } from "../verifiers/types.ts";
 import { questionHash } from "./dataset/held_out.ts";
 import { Dataset, type DatasetOptions, type DatasetReport, type DatasetRow } from "./dataset.ts";
 import { rowOf } from "./order.ts";
-import { type PromptStyle, promptWriter } from "./prompt_text.ts";
+import { type PromptStyleOption, promptWriter } from "./prompt_text.ts";
 import type { Task } from "./task.ts";
 import type { Example, Problem } from "./types.ts";
 
@@ -16,13 +16,14 @@ export interface DatasetTaskOptions extends Pick<DatasetOptions, "mapping" | "fo
   seed?: number;
   /** A file or directory of its own for held-out problems; its questions are left out of training. Default: rows of the dataset itself. */
   heldOut?: string;
+  /** Default: the files named "test…", else "validation…", else all. */
   heldOutSplit?: string;
   /** Held-out problems: of the dataset itself (default 256, at most half of it), or of `heldOut` (default all). */
   heldOutSize?: number;
   /** Training and held-out problems with longer prompts are dropped and counted. Default 1024. */
   maxPromptTokens?: number;
-  /** Adds to the messages what the policy shall be told; default: nothing. */
-  promptStyle?: PromptStyle;
+  /** What is added to the messages: "math", "code" (PRIME's prompts), "auto" (by the row's ability), a function; default "none". */
+  promptStyle?: PromptStyleOption;
   /** False: prompts are the messages' text alone, for models that know no chat. Default true. */
   chatTemplate?: boolean;
   /** Told while the data is read through. */
@@ -56,7 +57,10 @@ export async function datasetTask(source: string, options: DatasetTaskOptions): 
     level: row.level ?? 1,
     ...(row.ability === undefined ? {} : { ability: row.ability }),
   });
-  const own = options.heldOut === undefined ? undefined : await readHeldOut(options.heldOut, { ...common, split: options.heldOutSplit ?? "test" }, options);
+  const own =
+    options.heldOut === undefined
+      ? undefined
+      : await readHeldOut(options.heldOut, { ...common, split: options.heldOutSplit ?? ["test", "validation"] }, options);
   const dataset = await Dataset.open(source, {
     ...common,
     format,

@@ -22,10 +22,18 @@ export async function resolveModel(idOrDir: string, options: HubOptions = {}): P
   return local ?? resolveRepo({ type: "model", name: idOrDir }, options, modelFiles, missingOfModel);
 }
 
-/** The same for a dataset: its Parquet, JSON, JSON lines and CSV files, or those that `files` names. A single file is a dataset, too. */
+/**
+ * The same for a dataset: its Parquet, JSON, JSON lines and CSV files, or those that `files` names. ORG/NAME/FOLDER is one folder of it, for datasets
+ * that hold several sets. A single file on the disk is a dataset, too.
+ */
 export async function resolveDataset(idOrDir: string, options: HubOptions = {}): Promise<string> {
   const local = await localPath(idOrDir, "dataset");
-  return local ?? resolveRepo({ type: "dataset", name: idOrDir }, options, dataFiles, missingOfDataset);
+  if (local !== undefined) return local;
+  const [, name, folder] = ID_AND_FOLDER.exec(idOrDir) ?? [undefined, idOrDir, ""];
+  const inFolder = (path: string) => folder === "" || path.startsWith(`${folder}/`);
+  const choose = (paths: string[]) => dataFiles(paths.filter(inFolder), idOrDir);
+  const missing: Missing = async (_dir, files) => (files.some((path) => inFolder(path) && isData(path)) ? undefined : "data files");
+  return join(await resolveRepo({ type: "dataset", name }, options, choose, missing), folder);
 }
 
 // --- internal ---
@@ -34,13 +42,14 @@ export async function resolveDataset(idOrDir: string, options: HubOptions = {}):
 type Missing = (dir: string, files: readonly string[]) => Promise<string | undefined>;
 
 const ID = /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/;
+const ID_AND_FOLDER = /^([\w-][\w.-]*\/[\w-][\w.-]*)\/((?:[\w-][\w.-]*\/)*[\w-]+)\/?$/;
 
 async function localPath(idOrDir: string, type: Repo["type"]): Promise<string | undefined> {
   if (typeof idOrDir !== "string" || idOrDir.trim() === "") throw typeError(type, `a folder or the id of a ${type} on the hub (ORG/NAME)`, idOrDir);
   const path = expandHome(idOrDir);
   const found = await stat(path).catch(unlessMissing);
   if (found?.isDirectory() || (found && type === "dataset")) return path;
-  if (!found && ID.test(idOrDir)) return undefined;
+  if (!found && (ID.test(idOrDir) || (type === "dataset" && ID_AND_FOLDER.test(idOrDir)))) return undefined;
   const what = found ? "is a file, not a folder" : "does not exist";
   throw new PrimekitError("ERR_IO", `The ${type} ${idOrDir} ${what}; give a folder, or the id of a ${type} on the hub (ORG/NAME).`);
 }
@@ -95,10 +104,6 @@ async function missingOfModel(dir: string, files: readonly string[]): Promise<st
   if (files.includes(WEIGHTS)) return undefined;
   if (!files.includes(WEIGHTS_INDEX)) return WEIGHTS;
   return shardsOf(await readFile(join(dir, WEIGHTS_INDEX), "utf8"), dir).find((shard) => !files.includes(shard));
-}
-
-async function missingOfDataset(_dir: string, files: readonly string[]): Promise<string | undefined> {
-  return files.some(isData) ? undefined : "data files";
 }
 
 function missingOf(patterns: readonly string[]): Missing {

@@ -17,7 +17,7 @@ const MODEL_FILES = new Set([
 export const WEIGHTS = "model.safetensors";
 export const WEIGHTS_INDEX = "model.safetensors.index.json";
 
-const DATA = /\.(parquet|jsonl|json|csv)(\.gz)?$/;
+const DATA = /\.(parquet|(jsonl|ndjson|json|csv|tsv)(\.gz)?)$/;
 /** JSON that describes a dataset and is no data. */
 const DESCRIPTIONS = /^(dataset_infos?|dataset_dict|state|config|package)\.json$/;
 

@@ -32,15 +32,19 @@ export interface NativeModelConfig {
   headSize: number;
   feedForwardSize: number;
   vocabSize: number;
-  ropeTheta: number;
+  ropeFrequencies: Float32Array; // [HD/2] radians per position
+  ropeScale: number; // of all cosines and sines
   rmsNormEps: number;
   tiedHead: boolean;
   qkvBias: boolean;
+  oBias: boolean;
+  mlpBias: boolean;
 }
 
 export interface NativeModelOptions {
   dtype: "float32" | "bfloat16";
   recompute: boolean;
+  trainable: boolean; // false and bfloat16: no float32 masters are kept
 }
 
 export interface NativeRollouts {
@@ -126,7 +130,7 @@ export interface NativeOps {
   matmul: Op<"out">; // m n k a b; transposeA transposeB floatOut bias out (given: accumulates)
   matmulSeconds: Op<"seconds">; // m n k repeats: times of the product alone
   columnSum: Op<"out">; // n cols in out (accumulates)
-  embeddingForward: Op<"out">; // n c vocab tokens weight
+  embeddingForward: Op<"out">; // n c vocab tokens weight (rounded to dtype first)
   embeddingBackward: Op<"dWeight">; // n c vocab tokens dOut dWeight (accumulates)
   rmsnormForward: Op<"normed" | "rstd" | "xOut">; // n c eps x weight; delta
   rmsnormBackward: Op<"dX" | "dXCast" | "dWeight">; // n c dX dWeight (both accumulate) dNormed x weight rstd

@@ -44,6 +44,9 @@ test("shards of several formats of writing count on", async () => {
   const other = await open(join(scratch.dir, "shards"), { split: "test" });
   expect(other.at(0).answer).toBe("700");
   other.close();
+  const either = await open(join(scratch.dir, "shards"), { split: ["validation", "test"] });
+  expect(either.at(0).answer).toBe("700");
+  either.close();
   await expect(open(join(scratch.dir, "shards"), { split: "dev" })).rejects.toThrow("has no files of the split validation; there are test, train.");
 });
 

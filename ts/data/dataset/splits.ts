@@ -8,15 +8,16 @@ const NAMES: Record<string, string> = { training: "train", testing: "test", vali
 const SPLIT = /(?:^|[/_.-])(train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|dev)(?=[/_.-]|$)/i;
 
 /**
- * The files of a source that belong to a split: those named so; without a split asked for, the training files where names tell them, else all.
+ * The files of a source that belong to a split: those named so. Of a list of splits, the first that is there, or all files where names tell none;
+ * without a split, the training files where names tell them, else all.
  * Throws what listShards throws, and ERR_DATA when nothing has that name or the split lies in several folders (configurations of a hub dataset).
  */
-export async function filesOfSplit(source: string, split?: string, format?: Format): Promise<{ file: string; format: Format }[]> {
+export async function filesOfSplit(source: string, split?: string | readonly string[], format?: Format): Promise<{ file: string; format: Format }[]> {
   const shards = await listShards(source, format);
   if (shards.length === 1 && shards[0].file === source) return shards;
   const named = shards.map((shard) => ({ shard, split: splitOf(relative(source, shard.file)) }));
   const known = [...new Set(named.flatMap((entry) => entry.split ?? []))];
-  const wanted = split ? (NAMES[split] ?? split) : known.includes("train") ? "train" : undefined;
+  const wanted = wantedSplit(split, known);
   if (wanted === undefined) return shards;
   const taken = named.filter((entry) => entry.split === wanted).map(({ shard }) => shard);
   if (taken.length === 0)
@@ -31,6 +32,12 @@ export async function filesOfSplit(source: string, split?: string, format?: Form
 }
 
 // --- internal ---
+
+function wantedSplit(split: string | readonly string[] | undefined, known: readonly string[]): string | undefined {
+  if (typeof split === "string") return NAMES[split] ?? split;
+  if (known.length === 0) return undefined;
+  return split ? (split.find((name) => known.includes(name)) ?? split[0]) : known.includes("train") ? "train" : undefined;
+}
 
 function splitOf(path: string): string | undefined {
   const found = SPLIT.exec(path)?.[1].toLowerCase();

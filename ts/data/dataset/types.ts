@@ -7,8 +7,8 @@ export interface DatasetOptions {
   /** A name, field paths or a function (see chooseMapping); default "auto". Must give the same for the same row: rows are mapped again when they are read. */
   mapping?: MappingOption;
   format?: Format;
-  /** Of a directory: files named "train…", "validation…", "test…". Default: the training files where names tell them. */
-  split?: string;
+  /** Of a directory: files named "train…", "validation…", "test…"; of a list, the first there is. Default: the training files where names tell them. */
+  split?: string | readonly string[];
   /** Rows that lack these are bad. Default: none is needed. */
   needs?: readonly Needed[];
   /** Largest share of bad rows; default 0.02. */
