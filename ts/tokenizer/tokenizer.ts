@@ -151,10 +151,10 @@ export class Tokenizer {
     return this.#tokens[id] === undefined ? REPLACEMENT : this.tokenBytes(id);
   }
 
-  /** Whether chat() can work: the tokenizer came with a chat template. */
+  /** Whether chat() has a template to apply. */
   get hasChatTemplate(): boolean {
-    const template = this.#config.chat_template;
-    return typeof template === "string" || (Array.isArray(template) && template.some(({ name }) => name === "default"));
+    const { chat_template: template } = this.#config;
+    return typeof template === "string" || (Array.isArray(template) && template.some((entry) => entry.name === "default"));
   }
 
   /** The chat template applied to messages; with addGenerationPrompt the text ends where the assistant's answer begins. */
