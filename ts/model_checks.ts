@@ -87,6 +87,13 @@ export function toSeed(value: number | bigint, name: string): bigint {
   return BigInt(value);
 }
 
+/** The random stream of every one of `count` sequences. */
+export function toSequences(value: readonly (number | bigint)[], count: number): BigUint64Array {
+  if (!Array.isArray(value)) throw typeError("sequences", "an array of numbers or bigints", value);
+  if (value.length !== count) throw rangeError("sequences", `an array of ${count} elements (prompts times samples)`, value);
+  return BigUint64Array.from(value, (sequence, i) => toSeed(sequence, `sequences[${i}]`));
+}
+
 /**
  * A tokenizer belongs to a model when every id it may give has a row in the embedding (which may have more rows: they are often padded).
  * Throws ERR_TOKENIZER otherwise.

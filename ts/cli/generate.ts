@@ -8,12 +8,12 @@ import { native } from "../native/addon.ts";
 import type { TextOptions } from "../rollout/text.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { parseOptions } from "../train/config.ts";
 import type { Command } from "./command.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { chat } from "./generate_chat.ts";
 import { answerFile, answerOne } from "./generate_prompts.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
-import { parseOptions } from "./options.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
 const count = (fallback: number, min: number, description: string) => z.number().int().min(min).default(fallback).describe(description);
