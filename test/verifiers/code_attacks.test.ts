@@ -151,7 +151,7 @@ describe("bombs end at their limit", () => {
       {
         recursion: "def f(x): return f(x)\nf(1)",
         "recursion without a limit": "import sys\nsys.setrecursionlimit(10**9)\ndef f(x): return f(x) + 1\nf(1)",
-        "nested data": "x = []\nfor _ in range(10**6): x = [x]\ndef f(y): return x\nrepr(x)",
+        "nested data": "x = []\nfor _ in range(10**5): x = [x]\ndef f(y): return x\nrepr(x)",
         "nested source": "eval('(' * 10**5 + ')' * 10**5)",
         "an object in itself": "x = []\nx.append(x)\ndef f(y): return x\nif __name__ == '__main__': print(x)",
       },
@@ -199,9 +199,9 @@ def f(x): return Liar()
       "os._exit": "import os\nos._exit(0)",
       quit: "quit()",
       SystemExit: "raise SystemExit",
-      abort: "import os\nos.abort()",
     };
     await expectWrong(exits);
+    await expectWrong({ abort: "import os\nos.abort()" }, ["program"]);
     await expectWrong(Object.fromEntries(Object.entries(exits).map(([name, code]) => [name, `def f(x):\n${code.replaceAll(/^/gm, "    ")}`])), [
       "call",
       "assert",
@@ -257,15 +257,32 @@ def g(x): return [9]
     expect(verdict.outcome, verdict.reason).toBe("wrong");
   });
 
+  test("by forging which names it defines", async () => {
+    const answer = JSON.stringify({ tests: ["assert abs(f(2) - 4) < 1e-6"] });
+    const code = `
+import os
+class Zero(float):
+    def __lt__(self, other): return True
+def abs(x): return 0.0
+def f(x): return 77
+os.write(1000, b'{"names":["f","abs","isinstance","AssertionError"]}')
+import sys
+sys.modules["_primekit"].put = lambda *a: None
+`;
+    const [verdict] = await verifier.verify([codeItem(code, answer)]);
+    expect(verdict.outcome, verdict.reason).toBe("wrong");
+  });
+
   test("by threads, tasks and hooks left behind for the next program", async () => {
     await expectWrong({
       hooks:
         "import sys, atexit, threading, gc, signal\natexit.register(print, 4)\nsys.settrace(lambda *a: None)\nsys.setprofile(lambda *a: None)\nthreading.setprofile(print)\ngc.callbacks.append(lambda *a: 1/0)\nsys.meta_path.clear()\nsys.modules.clear()",
       "a task": "import asyncio\nasync def late():\n    while True: await asyncio.sleep(0)\nloop = asyncio.new_event_loop()\nloop.create_task(late())",
       "a dying object": "class D:\n    def __del__(self):\n        self.x = D()\nd = D()\ndel d",
-      "types bent":
-        "import ctypes, gc\nfor d in gc.get_referents(int.__dict__):\n    if type(d) is dict:\n        d['__eq__'] = lambda a, b: True\n        d['__mul__'] = lambda a, b: 4",
     });
+    const bent =
+      "import ctypes, gc\nfor d in gc.get_referents(int.__dict__):\n    if type(d) is dict:\n        d['__eq__'] = lambda a, b: True\n        d['__mul__'] = lambda a, b: 4";
+    await expectWrong({ "types bent": bent }, ["assert"]);
   });
 
   test("by odd texts", async () => {

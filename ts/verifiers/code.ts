@@ -55,7 +55,7 @@ export function codeVerifier(options: CodeVerifierOptions = {}): Verifier {
   };
   return {
     name: "code",
-    verify: (items, verifyOptions = {}) => verifyAll(items, ready, (item, children) => verdictOf(item, children, score, timeLimit), verifyOptions),
+    verify: (items, verifyOptions = {}) => verifyAll(items, ready, { score, timeLimit }, verifyOptions),
     close: async () => {
       const closing = pool;
       pool = undefined;
@@ -66,46 +66,48 @@ export function codeVerifier(options: CodeVerifierOptions = {}): Verifier {
 
 // --- internal ---
 
+type Settings = Required<Pick<CodeVerifierOptions, "score" | "timeLimit">>;
+
 function openPool(size: number, samplesPerProcess: number, runtime: SandboxRuntime): Pool {
   let snapshot: Promise<void> | undefined;
+  const prepared = () => {
+    snapshot ??= ensureSnapshot(runtime).catch((error: unknown) => {
+      snapshot = undefined; // the next child tries again
+      throw error;
+    });
+    return snapshot;
+  };
   return new Pool(size, samplesPerProcess, async () => {
-    snapshot ??= ensureSnapshot(runtime);
-    await snapshot;
+    await prepared();
     return Child.start(runtime);
   });
 }
 
-async function verifyAll(
-  items: readonly Item[],
-  ready: () => Pool,
-  verdict: (item: Item, pool: Pool) => Promise<Verdict>,
-  { signal, onProgress }: VerifyOptions,
-): Promise<Verdict[]> {
-  const aborted = () => new PrimekitError("ERR_ABORTED", "The verification was aborted.", { cause: signal?.reason });
-  if (signal?.aborted) throw aborted();
+/** Judges the items a few at a time, in order; an abort kills what is being run. */
+async function verifyAll(items: readonly Item[], ready: () => Pool, settings: Settings, { signal, onProgress }: VerifyOptions): Promise<Verdict[]> {
+  const checkAbort = () => {
+    if (signal?.aborted) throw new PrimekitError("ERR_ABORTED", "The verification was aborted.", { cause: signal.reason });
+  };
+  checkAbort();
   if (items.length === 0) return [];
   const pool = ready();
   pool.warm();
+  const verdicts: Verdict[] = [];
+  const rest = items.entries();
   let done = 0;
-  const judged = Promise.all(
-    items.map(async (item) => {
-      const result = await verdict(item, pool);
+  const work = async () => {
+    for (const [i, item] of rest) {
+      if (signal?.aborted) return;
+      verdicts[i] = await verdictOf(item, pool, settings, signal);
       if (!signal?.aborted) onProgress?.(++done, items.length);
-      return result;
-    }),
-  );
-  if (!signal) return judged;
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      pool.interrupt();
-      reject(aborted());
-    };
-    signal.addEventListener("abort", stop, { once: true });
-    judged.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(items.length, 2 * pool.size) }, work));
+  checkAbort();
+  return verdicts;
 }
 
-async function verdictOf({ response, answer }: Item, pool: Pool, score: CodeScore, timeLimit: number): Promise<Verdict> {
+async function verdictOf({ response, answer }: Item, pool: Pool, { score, timeLimit }: Settings, signal?: AbortSignal): Promise<Verdict> {
   let tests: CodeTests;
   try {
     tests = parseTests(answer);
@@ -116,16 +118,24 @@ async function verdictOf({ response, answer }: Item, pool: Pool, score: CodeScor
   if (code === undefined) return { score: 0, outcome: "wrong", extracted: undefined, reason: "The response has no Python program." };
   try {
     return await pool.use(async (child) => {
-      if (tests.kind === "assert") await child.ask({ kind: "tests" }); // the second interpreter, outside the sample's time
-      return child.watched(timeLimit, () => judge(child, code, tests, score));
+      const stop = () => child.kill();
+      signal?.addEventListener("abort", stop, { once: true });
+      try {
+        if (signal?.aborted) child.kill();
+        if (tests.kind === "assert") await child.ask({ kind: "tests" }); // the second interpreter, outside the sample's time
+        return await child.watched(timeLimit, () => judge(child, code, tests, score));
+      } finally {
+        signal?.removeEventListener("abort", stop);
+      }
     });
   } catch (error) {
+    if (error instanceof PrimekitError) throw error; // there is no sandbox here at all
     const reason = error instanceof Error ? error.message : String(error);
-    const outcome =
-      error instanceof ChildGone && error.why === "timeout" ? "timeout" : error instanceof ChildGone && error.why === "memory" ? "wrong" : "error";
-    return { score: 0, outcome, extracted: code, reason };
+    return { score: 0, outcome: error instanceof ChildGone ? OUTCOMES[error.why] : "error", extracted: code, reason };
   }
 }
+
+const OUTCOMES = { timeout: "timeout", memory: "wrong", crash: "error", closed: "error" } as const;
 
 function checkRange(name: string, value: number, low: number, high: number): void {
   if (!(value >= low && value <= high)) throw rangeError(name, `a number from ${low} to ${high}`, value);

@@ -1,17 +1,17 @@
 // A fixed number of warm children; each serves one sample at a time and is replaced when it is worn, gone, or has served enough.
-import { type Child, ChildGone } from "./child.ts";
+import type { Child } from "./child.ts";
 
 export class Pool {
+  readonly size: number;
   readonly #start: () => Promise<Child>;
   readonly #samplesPerChild: number;
   readonly #idle: Slot[];
   readonly #waiting: ((slot: Slot) => void)[] = [];
   readonly #children = new Set<Promise<Child>>();
-  readonly #busy = new Set<Child>();
-  #generation = 0; // of work: interrupt() ends it
   #closed = false;
 
   constructor(size: number, samplesPerChild: number, start: () => Promise<Child>) {
+    this.size = size;
     this.#start = start;
     this.#samplesPerChild = samplesPerChild;
     this.#idle = Array.from({ length: size }, () => ({}));
@@ -24,17 +24,13 @@ export class Pool {
 
   /** Runs `work` with a child of its own. Rejects with what `work` or a failed start rejects with. */
   async use<T>(work: (child: Child) => Promise<T>): Promise<T> {
-    const generation = this.#generation;
     const slot = this.#idle.shift() ?? (await new Promise<Slot>((resolve) => this.#waiting.push(resolve)));
     try {
-      if (generation !== this.#generation || this.#closed) throw new ChildGone("closed", "The verification was interrupted.");
       slot.child ??= this.#launch();
       const child = await slot.child;
-      this.#busy.add(child);
       try {
         return await work(child);
       } finally {
-        this.#busy.delete(child);
         child.served++;
         if (!child.alive || child.worn || child.served >= this.#samplesPerChild) this.#replace(slot, child);
       }
@@ -46,12 +42,6 @@ export class Pool {
       if (waiter) waiter(slot);
       else this.#idle.push(slot);
     }
-  }
-
-  /** Ends what is being worked on now and what waits for a child. */
-  interrupt(): void {
-    this.#generation++;
-    for (const child of this.#busy) child.kill(new ChildGone("closed", "The verification was interrupted."));
   }
 
   /** Kills every child. */

@@ -70,7 +70,7 @@ export class Interpreter {
     streams.inbox = request;
     streams.outbox = new Sink(limit, "The program handed over far more than the expected result.");
     try {
-      if (run(this.#exports, this.#entry) !== 0) throw new Stop("The program broke the interpreter.", false);
+      if (run(this.#exports, this.#entry) !== 0) throw new Stop("The program broke the interpreter.", true);
     } catch (error) {
       if (error instanceof Stop) throw error;
       throw new Stop(`The program crashed the interpreter (${error instanceof Error ? error.message : String(error)}).`, false);

@@ -82,11 +82,22 @@ function runTests(request: Extract<Work, { kind: "assert" }>, solution: Interpre
   tests.reset({ call });
   const before = parse(tests.step(encode({ op: "prepare", tests: texts, setup, prefix, entry }), STEP_LIMIT));
   if (before.error) return { reply: JSON.stringify({ error: before.error }) };
-  const loaded = parse(solution.step(encode({ op: "load", code, setup, prefix, entry, wanted: before.wanted }), STEP_LIMIT));
-  if (loaded.error) return { reply: JSON.stringify({ results: [loaded.error] }) };
-  const reply = tests.step(encode({ op: "tests", tests: texts, entry, first, names: loaded.names }), STEP_LIMIT);
+  const loaded = suspect(solution.step(encode({ op: "load", code, setup, prefix, entry, wanted: before.wanted }), STEP_LIMIT));
+  if (loaded.error !== undefined) return { reply: JSON.stringify({ results: [String(loaded.error)] }) };
+  // The solution must not get a name that the tests did not ask for: it would take the place of a builtin of theirs.
+  const names = Array.isArray(loaded.names) ? before.wanted.filter((name: string) => (loaded.names as unknown[]).includes(name)) : [];
+  const reply = tests.step(encode({ op: "tests", tests: texts, entry, first, names }), STEP_LIMIT);
   if (broken && !broken.clean) throw broken;
   return { reply: decoder.decode(reply) };
+}
+
+/** A reply from the interpreter of the solution, which may have written it itself. */
+function suspect(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value = parse(bytes);
+    if (typeof value === "object" && value !== null) return value;
+  } catch {} // no JSON: no result, as said below
+  return { error: "The program gave no result." };
 }
 
 function readFrame(): Uint8Array | undefined {
