@@ -5,7 +5,7 @@ import { codeVerifier } from "../../ts/verifiers/code.ts";
 import type { Verdict } from "../../ts/verifiers/types.ts";
 import { codeItem } from "../support/code_data.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 const verifier = codeVerifier({ processes: 2, timeLimit: 5, memoryLimit: 128 });
 const hasty = codeVerifier({ processes: 2, timeLimit: 0.5 });
