@@ -37,5 +37,7 @@ export { lastBoxed } from "./verifiers/boxed.ts";
 export { verifierByAbility } from "./verifiers/by_ability.ts";
 export { extractCode } from "./verifiers/code/extract.ts";
 export { type CodeVerifierOptions, codeVerifier } from "./verifiers/code.ts";
+export { type CreateVerifierOptions, createVerifier, type VerifierName } from "./verifiers/create.ts";
+export { type MathVerifierOptions, mathVerifier } from "./verifiers/math.ts";
 export type { Item, Verdict, Verifier, VerifyOptions } from "./verifiers/types.ts";
 export { VERSION } from "./version.ts";

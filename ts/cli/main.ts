@@ -7,8 +7,9 @@ import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
 import { downloadCommand } from "./download.ts";
 import { infoCommand } from "./info.ts";
 import { sftCommand, trainCommand } from "./train.ts";
+import { verifyCommand } from "./verify.ts";
 
-const COMMANDS: Command[] = [trainCommand, sftCommand, downloadCommand, infoCommand];
+const COMMANDS: Command[] = [trainCommand, sftCommand, downloadCommand, verifyCommand, infoCommand];
 
 /** train.ts: the main job. */
 export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {

@@ -4,9 +4,9 @@
 export function rewritings(gold: string): Record<string, string> {
   const all: Record<string, string> = {
     itself: gold,
-    "dollar signs": `$${gold.replaceAll("$", "")}$`,
+    "dollar signs": `$${gold.replace(/(?<!\\)\$/g, "")}$`,
     "full stop": `${gold}.`,
-    spaces: gold.replace(/(?<![\\\d])([=+\-,/])(?!\d{3})/g, " $1 "),
+    spaces: gold.includes("{,}") ? gold : gold.replace(/(?<![\\\d])([=+\-,/])(?!\d{3})/g, " $1 "),
     "no spaces": gold.replace(/(?<![a-zA-Z,])\s+|\s+(?=[^a-zA-Z\s])/g, ""),
     dfrac: gold.replaceAll("\\frac", "\\dfrac"),
     tfrac: gold.replaceAll("\\dfrac", "\\tfrac"),

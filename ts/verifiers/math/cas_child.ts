@@ -20,8 +20,9 @@ function areEqual(left: Json, right: Json): boolean | undefined {
 
 const isNonZero = (value: Expression): boolean => Number.isFinite(value.re) && Number.isFinite(value.im) && Math.hypot(value.re, value.im) > 1e-9;
 
-/** The difference, simplified in one way after the other. */
+/** The difference as it is (which already tells equal polynomials), then simplified in one way after the other. */
 function* forms(difference: Expression): Generator<Expression> {
+  yield difference;
   const simple = difference.simplify();
   yield simple;
   const expanded = engine.box(["ExpandAll", simple.json] as Json).evaluate();

@@ -35,7 +35,7 @@ function compareValues(gold: Expression, answer: Expression, context: Context): 
   if (gold.kind === "sequence" || answer.kind === "sequence") return compareTuples(gold, answer, context);
   if (gold.kind === "relation" || answer.kind === "relation") return compareRelations(gold, answer, context);
   if (isQuantity(gold) || isQuantity(answer)) return compareQuantities(gold, answer, context, compareValues);
-  if (gold.kind === "numeral" || answer.kind === "numeral") return compareNumerals(gold, answer);
+  if (numeralOf(gold) || numeralOf(answer)) return compareNumerals(numeralOf(gold), numeralOf(answer));
   if (gold.kind === "text" || answer.kind === "text") return compareTexts(gold, answer);
   const ratio = compareRatios(gold, answer, context);
   return ratio ?? compareScalars(gold, withoutLetterUnit(gold, answer), context);
@@ -133,11 +133,15 @@ function compareMatrices(gold: Expression, answer: Expression, context: Context)
 }
 
 /** Digits with a base equal the same digits in the same base and nothing else: 101_2 is neither 101 nor 5. */
-function compareNumerals(gold: Expression, answer: Expression): Decision {
-  if (gold.kind !== "numeral" || answer.kind !== "numeral") return decide(false, "structure", "only one of them has a base");
-  const plain = (digits: string) => digits.replace(/^0+(?=.)/, "");
-  const equal = plain(gold.digits) === plain(answer.digits) && gold.base === answer.base;
-  return decide(equal, "structure", equal ? "digits and base are the same" : "digits or base differ");
+function compareNumerals(gold: string | undefined, answer: string | undefined): Decision {
+  if (gold === undefined || answer === undefined) return decide(false, "structure", "only one of them has a base");
+  return decide(gold === answer, "structure", gold === answer ? "digits and base are the same" : "digits or base differ");
+}
+
+/** Sign, digits without leading zeros and base. */
+function numeralOf(e: Expression): string | undefined {
+  if (e.kind === "operation" && e.op === "negate" && e.args[0].kind === "numeral") return `-${numeralOf(e.args[0])}`;
+  return e.kind === "numeral" ? `${e.digits.replace(/^0+(?=.)/, "")}_${e.base}` : undefined;
 }
 
 function compareTexts(gold: Expression, answer: Expression): Decision {

@@ -46,8 +46,8 @@ export function withoutLetterUnit(gold: Expression, answer: Expression): Express
 
 function split(e: Expression): { value: Expression; unit: string | undefined } {
   if (e.kind === "quantity") return { value: e.value, unit: e.unit };
-  if (e.kind === "operation" && (e.op === "negate" || e.op === "add")) {
-    const last = split(e.args[e.args.length - 1]); // -5 cm; a sum has its unit at the end
+  if (e.kind === "operation" && (e.op === "negate" || e.op === "add" || e.op === "ratio")) {
+    const last = split(e.args[e.args.length - 1]); // -5 cm; a sum or a time has its unit at the end
     if (last.unit === undefined || last.unit === "%")
       return e.op === "negate" && last.unit ? { value: operation("negate", last.value), unit: last.unit } : { value: e, unit: undefined };
     return { value: { ...e, args: [...e.args.slice(0, -1), last.value] }, unit: last.unit };
