@@ -6,7 +6,7 @@ import { codeVerifier } from "../../ts/verifiers/code.ts";
 import type { Verdict } from "../../ts/verifiers/types.ts";
 import { codeItem } from "../support/code_data.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 const ROOT = resolve(import.meta.dir, "../..");
 const verifier = codeVerifier({ processes: 2 });

@@ -69,7 +69,7 @@ export class Child {
     const timer = setInterval(() => {
       const elapsed = (performance.now() - start) / 1000;
       const now = usage(this.#process.pid);
-      const spent = before && now ? Math.max(now.seconds - before.seconds, elapsed / PATIENCE) : elapsed;
+      const spent = before && now ? Math.max(now.seconds - before.seconds, (elapsed - 60) / PATIENCE) : elapsed;
       if (spent > seconds) this.kill(new ChildGone("timeout", `The program ran for more than ${seconds} s.`));
       else if (now && now.bytes > this.#memoryLimit) this.kill(new ChildGone("memory", "The program used more memory than it may."));
     }, POLL_MS);
@@ -126,7 +126,7 @@ export class Child {
 }
 
 const POLL_MS = 20;
-const PATIENCE = 20; // a program on a busy machine may take this many times longer by the clock
+const PATIENCE = 20; // a program on a busy machine may take this many times longer by the clock, after a first minute
 const BASE_MEMORY = 768 << 20; // Deno, Pyodide and its compiled code
 const MAX_FRAME = 96 << 20;
 const TICKS = 100; // per second in /proc, on every Linux
