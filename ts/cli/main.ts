@@ -5,13 +5,28 @@ import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
 import { downloadCommand } from "./download.ts";
+import { evalCommand } from "./eval.ts";
+import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
 import { prmScoreCommand } from "./prm_score.ts";
 import { prmTrainCommand } from "./prm_train.ts";
 import { prmViewCommand } from "./prm_view.ts";
-import { sftCommand, trainCommand } from "./train.ts";
+import { sftCommand } from "./sft.ts";
+import { trainCommand } from "./train.ts";
+import { verifyCommand } from "./verify.ts";
 
-const COMMANDS: Command[] = [trainCommand, sftCommand, prmTrainCommand, prmScoreCommand, prmViewCommand, downloadCommand, infoCommand];
+const COMMANDS: Command[] = [
+  trainCommand,
+  sftCommand,
+  generateCommand,
+  evalCommand,
+  prmTrainCommand,
+  prmScoreCommand,
+  prmViewCommand,
+  verifyCommand,
+  downloadCommand,
+  infoCommand,
+];
 
 /** train.ts: the main job. */
 export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {
