@@ -3,9 +3,9 @@ import { z } from "zod";
 import { mappingNames } from "../data/mappings/index.ts";
 import { PrimekitError } from "../errors.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
-import { parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
+import { parseOptions, parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
 import { type Flag, flagsOf, type Options } from "./flags.ts";
-import { optionPaths, parseOptions } from "./options.ts";
+import { optionPaths } from "./options.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
 const count = (fallback: number, min: number, description: string) => z.number().int().min(min).default(fallback).describe(description);
