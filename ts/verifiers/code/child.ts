@@ -16,6 +16,7 @@ export class ChildGone extends Error {
 export class Child {
   readonly #process: ChildProcess;
   readonly #memoryLimit: number;
+  readonly #exited: Promise<void>;
   #received: Buffer[] = [];
   #size = 0; // bytes in it
   #waiting: { resolve: (frame: Buffer) => void; reject: (error: ChildGone) => void } | undefined;
@@ -27,6 +28,10 @@ export class Child {
     const [program, args, env] = sandboxCommand(runtime, "serve");
     this.#memoryLimit = 2 * runtime.memoryLimit + BASE_MEMORY;
     this.#process = spawn(program, args, { env, stdio: ["pipe", "pipe", "pipe"] });
+    this.#exited = new Promise((resolve) => {
+      this.#process.once("exit", () => resolve());
+      this.#process.once("error", () => resolve());
+    });
     let complaint = "";
     this.#process.stderr?.on("data", (part: Buffer) => {
       complaint = (complaint + part).slice(0, 500);
@@ -84,6 +89,13 @@ export class Child {
   kill(why = new ChildGone("closed", "The verifier was closed.")): void {
     this.#end(why);
     this.#process.kill("SIGKILL");
+  }
+
+  /** Kills the child and waits until it is gone. */
+  async close(): Promise<void> {
+    this.#process.ref();
+    this.kill();
+    await this.#exited;
   }
 
   // --- internal ---
