@@ -1,5 +1,5 @@
 // Backend: the contract between the model, the reward kernels and a device. Every op once; native/cpu/<op>.cpp is the
-// specification, native/cuda/<op>.cu (when it comes) does the same. All pointers and Tensors are in the backend's memory.
+// specification, native/cuda/<op>.cu does the same. All pointers and Tensors are in the backend's memory.
 //
 // Shape letters, here and everywhere: B sequences, N packed tokens, T positions in a sequence, C hidden size,
 // F feed-forward size, V vocabulary, L layers, NH query heads, NKV key/value heads, HD head size, P prompts,
@@ -24,10 +24,10 @@ struct HeadShape {
   int64_t heads;      // NH
   int64_t kv_heads;   // NKV
   int64_t head_size;  // HD
-  int64_t q_size() const { return heads * head_size; }
-  int64_t kv_size() const { return kv_heads * head_size; }
-  int64_t padded_head() const { return (head_size + 31) / 32 * 32; }  // HDP: rows of the value cache
-  int64_t qkv_size() const { return q_size() + 2 * kv_size(); }
+  constexpr int64_t q_size() const { return heads * head_size; }
+  constexpr int64_t kv_size() const { return kv_heads * head_size; }
+  constexpr int64_t padded_head() const { return (head_size + 31) / 32 * 32; }  // HDP: rows of the value cache
+  constexpr int64_t qkv_size() const { return q_size() + 2 * kv_size(); }
 };
 
 struct AdamWSettings {
@@ -160,5 +160,6 @@ class Backend : public Memory {
 };
 
 std::unique_ptr<Backend> make_cpu_backend();
+std::unique_ptr<Backend> make_cuda_backend();  // ERR_UNSUPPORTED without a driver or GPU; only in builds with CUDA
 
 }  // namespace pk
