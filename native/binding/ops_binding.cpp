@@ -58,11 +58,12 @@ Napi::Value embedding_forward_op(const Napi::CallbackInfo& call) {
   OpArgs args(call);
   int64_t n = args.size("n"), c = args.size("c"), vocab = args.size("vocab", 1);
   auto tokens = args.integers("tokens", n, 0, vocab - 1);
+  DType type = args.type();
   auto weight = args.floats("weight", vocab * c);
   args.checked(n * c);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
     Tensor out = arrays.make(n, c);
-    arrays.backend().embedding_forward(out, arrays.put_array(tokens), arrays.put_array(weight));
+    arrays.backend().embedding_forward(out, arrays.put_array(tokens), arrays.put(weight, vocab, c, type));
     return {{"out", arrays.read(out)}};
   });
 }

@@ -3,13 +3,22 @@
 
 #include "core/parallel.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/dispatch.h"
 
 namespace pk {
 
-void CpuBackend::embedding_forward(Tensor out, const int32_t* tokens, const float* weight) {
+void CpuBackend::embedding_forward(Tensor out, const int32_t* tokens, Tensor weight) {
   int64_t c = out.cols;
-  parallel_for(out.rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) std::memcpy(out.f32() + i * c, weight + tokens[i] * c, static_cast<size_t>(c) * sizeof(float));
+  dispatch(weight.dtype, [&](auto* tag) {
+    using T = Element<decltype(tag)>;
+    parallel_for(out.rows, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        float* to = out.f32() + i * c;
+        const T* from = weight.as<T>() + tokens[i] * c;
+#pragma omp simd
+        for (int64_t j = 0; j < c; ++j) to[j] = to_float(from[j]);
+      }
+    });
   });
 }
 

@@ -133,7 +133,7 @@ class Decoder {
       normed = arena.take(model_.compute(), n, c);
       rstd = arena.take(DType::f32, n, 1);
     }
-    backend_.embedding_forward(a.x_in, tokens.data(), model_.value(model_.table().embedding));
+    backend_.embedding_forward(a.x_in, tokens.data(), model_.embedding());
     for (int64_t l = 0; l < model_.config().layers; ++l) {
       model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), positions.data());
       attend(l, a);

@@ -198,7 +198,7 @@ void Qwen2::run_layers(const PackedBatch& batch, bool keep, JobContext& job) {
   int32_t longest = 0;
   for (int64_t r = 0; r < batch.rows(); ++r) longest = std::max(longest, batch.offsets[r + 1] - batch.offsets[r]);
   rope_table(longest);
-  backend_.embedding_forward(layers_[0].x_in, batch.tokens.data(), value(table_.embedding));
+  backend_.embedding_forward(layers_[0].x_in, batch.tokens.data(), embedding());
   Tensor x = layers_[0].x_in, delta;
   for (int64_t l = 0; l < config_.layers; ++l) {
     const LayerActivations& a = layers_[layers_.size() == 1 ? 0 : l];

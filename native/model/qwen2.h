@@ -83,6 +83,7 @@ class Qwen2 {
   void layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions);
   void layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta);
   void final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta);
+  Tensor embedding() { return weight(table_.embedding, config_.vocab_size, config_.hidden_size); }
   Tensor head() { return weight(table_.head, config_.vocab_size, config_.hidden_size); }
   LayerActivations take_layer(Arena& arena, int64_t n, bool inference);
   const float* rope_table(int64_t positions);

@@ -83,7 +83,7 @@ class Backend : public Memory {
   virtual void column_sum(float* out /*[cols], accumulates*/, Tensor in /*[N,cols] T*/) = 0;  // bias gradients
 
   // --- layers (native/cpu/{embedding,rmsnorm,rope,attention,elementwise}.cpp) ------------------------------------------
-  virtual void embedding_forward(Tensor out /*[N,C] f32*/, const int32_t* tokens /*[N]*/, const float* weight /*[V,C]*/) = 0;
+  virtual void embedding_forward(Tensor out /*[N,C] f32*/, const int32_t* tokens /*[N]*/, Tensor weight /*[V,C] f32 or bf16*/) = 0;
   virtual void embedding_backward(float* d_weight /*[V,C], accumulates*/, Tensor d_out /*[N,C] f32*/, const int32_t* tokens /*[N]*/, int64_t vocab) = 0;
   // x_out = x_in (+ delta when not null); normed = x_out * rstd * weight. x_out may be x_in.
   virtual void rmsnorm_forward(Tensor normed /*[N,C] T*/, float* rstd /*[N]*/, Tensor x_out /*[N,C] f32*/, Tensor x_in /*[N,C] f32*/,

@@ -48,17 +48,18 @@ PK_TEST("cast, column_sum, gather_rows, scatter_rows") {
 }
 
 PK_TEST("embedding") {
-  for (int64_t n : kRows)
-    for (int64_t c : kCols) {
-      int64_t vocab = 5;
-      auto tokens = random_ids(n, vocab, 3);
-      Buffer weight(DType::f32, vocab, c, 1), out(DType::f32, n, c), d_weight(DType::f32, vocab, c);
-      backend().embedding_forward(out.tensor(), tokens.data(), weight.f32());
-      d_weight.fill(0);
-      backend().embedding_backward(d_weight.f32(), out.tensor(), tokens.data(), vocab);
-      PK_CHECK(d_weight.finite());
-      for (int64_t i = 0; i < out.size(); ++i) PK_CHECK(out.at(i) == weight.at(tokens[i / c] * c + i % c));
-    }
+  for (DType type : kTypes)
+    for (int64_t n : kRows)
+      for (int64_t c : kCols) {
+        int64_t vocab = 5;
+        auto tokens = random_ids(n, vocab, 3);
+        Buffer weight(type, vocab, c, 1), out(DType::f32, n, c), d_weight(DType::f32, vocab, c);
+        backend().embedding_forward(out.tensor(), tokens.data(), weight.tensor());
+        d_weight.fill(0);
+        backend().embedding_backward(d_weight.f32(), out.tensor(), tokens.data(), vocab);
+        PK_CHECK(d_weight.finite());
+        for (int64_t i = 0; i < out.size(); ++i) PK_CHECK(out.at(i) == weight.at(tokens[i / c] * c + i % c));
+      }
 }
 
 PK_TEST("rmsnorm") {

@@ -76,8 +76,11 @@ describe("embedding", () => {
       const random = new Random(n + c);
       const tokens = random.integers(n, 0, vocab);
       const weight = random.normals(vocab * c);
-      const { out } = await ops.embeddingForward({ n, c, vocab, tokens, weight });
-      for (let i = 0; i < n; i++) expect(out.slice(i * c, (i + 1) * c)).toEqual(weight.slice(tokens[i] * c, (tokens[i] + 1) * c));
+      for (const { dtype, round } of PRECISIONS) {
+        const rounded = round(weight);
+        const { out } = await ops.embeddingForward({ n, c, vocab, tokens, weight, dtype });
+        for (let i = 0; i < n; i++) expect(out.slice(i * c, (i + 1) * c)).toEqual(rounded.slice(tokens[i] * c, (tokens[i] + 1) * c));
+      }
       const dOut = random.normals(n * c);
       const start = random.normals(vocab * c);
       const expected = Float64Array.from(start);

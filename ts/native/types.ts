@@ -124,7 +124,7 @@ export interface NativeOps {
   matmul: Op<"out">; // m n k a b; transposeA transposeB floatOut bias out (given: accumulates)
   matmulSeconds: Op<"seconds">; // m n k repeats: times of the product alone
   columnSum: Op<"out">; // n cols in out (accumulates)
-  embeddingForward: Op<"out">; // n c vocab tokens weight
+  embeddingForward: Op<"out">; // n c vocab tokens weight (rounded to dtype first)
   embeddingBackward: Op<"dWeight">; // n c vocab tokens dOut dWeight (accumulates)
   rmsnormForward: Op<"normed" | "rstd" | "xOut">; // n c eps x weight; delta
   rmsnormBackward: Op<"dX" | "dXCast" | "dWeight">; // n c dX dWeight (both accumulate) dNormed x weight rstd
