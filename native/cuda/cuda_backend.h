@@ -28,7 +28,7 @@ class CudaBackend final : public Backend {
   void matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const float* bias, bool accumulate) override;
   void cast(Tensor out, Tensor in) override;
   void column_sum(float* out, Tensor in) override;
-  void embedding_forward(Tensor out, const int32_t* tokens, const float* weight) override;
+  void embedding_forward(Tensor out, const int32_t* tokens, Tensor weight) override;
   void embedding_backward(float* d_weight, Tensor d_out, const int32_t* tokens, int64_t vocab) override;
   void rmsnorm_forward(Tensor normed, float* rstd, Tensor x_out, Tensor x_in, Tensor delta, const float* weight, float eps) override;
   void rmsnorm_backward(Tensor d_x, Tensor d_x_cast, float* d_weight, Tensor d_normed, Tensor x, const float* weight, const float* rstd) override;

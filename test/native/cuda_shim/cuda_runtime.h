@@ -38,10 +38,8 @@ inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
-#define threadIdx (cuda_shim::current_thread().index)
-#define blockIdx (cuda_shim::current_block().index)
-#define blockDim (cuda_shim::current_block().size)
-#define gridDim (cuda_shim::current_block().grid)
+// Where the running thread is.
+using cuda_shim::blockDim, cuda_shim::blockIdx, cuda_shim::gridDim, cuda_shim::threadIdx;
 
 namespace cuda_shim {
 // While one lives, guarded device memory (shim_control.h) can be read and written: kernels and copies hold one.
@@ -116,12 +114,14 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 
 // --- inside kernels ---------------------------------------------------------------------------------------------------
 
+using std::isfinite, std::isnan;
+
 inline void __syncthreads() { cuda_shim::block_barrier(); }
 inline void __syncwarp(unsigned mask = 0xffffffffu) { cuda_shim::warp_exchange<int>(mask, 0); }
 inline int __syncthreads_or(int predicate) {
   cuda_shim::block_barrier();
-  int& any = cuda_shim::current_block().any;
-  if (cuda_shim::current_thread().linear == 0) any = 0;
+  static int any;
+  any = 0;
   cuda_shim::block_barrier();
   any |= predicate != 0;
   cuda_shim::block_barrier();

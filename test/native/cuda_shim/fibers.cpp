@@ -16,9 +16,6 @@
 
 namespace cuda_shim {
 
-Thread* thread_now = nullptr;
-Block* block_now = nullptr;
-
 namespace {
 
 constexpr size_t kStack = 256 << 10;
@@ -83,7 +80,8 @@ struct Copy {
 };
 
 struct Fiber {
-  Thread thread;
+  dim3 index;
+  int linear = 0;
   State state = State::fresh;
   Context context;
   char* stack = nullptr;
@@ -145,7 +143,8 @@ void resume(Machine& m, Fiber& fiber) {
     make_context(fiber.context, fiber.stack, fiber_main);
   }
   m.running = &fiber;
-  thread_now = &fiber.thread;
+  threadIdx = fiber.index;
+  linear_thread = fiber.linear;
   switch_context(m.scheduler, fiber.context);
   if (fiber.state == State::done) {
     m.stacks.push_back(fiber.stack);
@@ -207,28 +206,25 @@ bool run_grid(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel, co
     return false;
   m.body = &body;
   m.failure.clear();
-  Block current;
-  current.size = block;
-  current.grid = grid;
-  block_now = &current;
+  blockDim = block;
+  gridDim = grid;
   m.shared.resize(shared_bytes + 16);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
-        current.index = {x, y, z};
+        blockIdx = {x, y, z};
         std::memset(m.shared.data(), 0xff, m.shared.size());
         for (int i = 0; i < threads; ++i) {
           Fiber& fiber = m.fibers[static_cast<size_t>(i)];
           unsigned u = static_cast<unsigned>(i);
-          fiber.thread = {{u % block.x, u / block.x % block.y, u / (block.x * block.y)}, i};
+          fiber.index = {u % block.x, u / block.x % block.y, u / (block.x * block.y)};
+          fiber.linear = i;
           fiber.state = State::fresh;
           fiber.copies.clear();
           fiber.copy_groups.clear();
         }
         run_block(m, static_cast<int>(threads));
       }
-  block_now = nullptr;
-  thread_now = nullptr;
   return true;
 }
 
@@ -243,7 +239,7 @@ void block_barrier() { yield(State::at_block_barrier); }
 
 unsigned char* warp_exchange_bytes(unsigned mask, const void* value, size_t bytes) {
   Machine& m = machine();
-  Warp& warp = m.warps[static_cast<size_t>(thread_now->linear / 32)];
+  Warp& warp = m.warps[static_cast<size_t>(linear_thread / 32)];
   unsigned char* values = warp.values[warp.parity];
   std::memcpy(values + static_cast<size_t>(lane()) * kLaneBytes, value, bytes);
   m.running->mask = mask;

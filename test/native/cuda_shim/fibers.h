@@ -14,20 +14,9 @@ using uint3 = dim3;
 
 namespace cuda_shim {
 
-struct Thread {
-  dim3 index;
-  int linear = 0;
-};
-struct Block {
-  dim3 index, size, grid;
-  int any = 0;  // of __syncthreads_or
-};
-
-extern Thread* thread_now;
-extern Block* block_now;
-inline Thread& current_thread() { return *thread_now; }
-inline Block& current_block() { return *block_now; }
-inline int lane() { return thread_now->linear % 32; }
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;  // of the running thread
+inline int linear_thread = 0;                        // its index in the block
+inline int lane() { return linear_thread % 32; }
 
 // Runs `body` for every thread of every block; false when a GPU would refuse the launch. Throws std::logic_error for what would hang.
 bool run_grid(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel, const std::function<void()>& body);

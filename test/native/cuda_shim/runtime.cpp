@@ -66,8 +66,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
     guarded_blocks[pages] = {whole};
     return *data = pages, cudaSuccess;
   }
-  *data = std::malloc(bytes);
-  if (!*data) return cudaErrorMemoryAllocation;
+  if (posix_memalign(data, 256, bytes) != 0) return cudaErrorMemoryAllocation;
   std::memset(*data, 0xff, bytes);  // as good as any: whoever needs zeros must write them
   return cudaSuccess;
 }
