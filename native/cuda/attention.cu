@@ -42,8 +42,9 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(bf16* out, float* l
   Tile at = tiles[blockIdx.x];
   if (at.row < 0) return;
   bf16* queries = reinterpret_cast<bf16*>(dynamic_shared());
-  bf16* keys[2] = {queries + kRows * HD, queries + (kRows + kKeys) * HD};
-  bf16* values[2] = {queries + (kRows + 2 * kKeys) * HD, queries + (kRows + 3 * kKeys) * HD};
+  bf16 *both_keys = queries + kRows * HD, *both_values = both_keys + 2 * kKeys * HD;
+  auto keys = [&](int tile) { return both_keys + tile % 2 * kKeys * HD; };
+  auto values = [&](int tile) { return both_values + tile % 2 * kKeys * HD; };
   int64_t head = blockIdx.y, kv_head = head / (shape.heads / shape.kv_heads), stride = shape.qkv_size();
   int64_t begin = offsets[at.row], length = offsets[at.row + 1] - begin, first = static_cast<int64_t>(at.index) * kRows;
   const bf16 *q = qkv + begin * stride + head * HD, *k = qkv + begin * stride + shape.q_size() + kv_head * HD, *v = k + shape.kv_size();
@@ -51,8 +52,8 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(bf16* out, float* l
   int key_tiles = static_cast<int>((last + kKeys - 1) / kKeys);
   auto fetch = [&](int tile) {
     int64_t key0 = static_cast<int64_t>(tile) * kKeys;
-    load_tile<HD>(keys[tile % 2], k + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
-    load_tile<HD>(values[tile % 2], v + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
+    load_tile<HD>(keys(tile), k + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
+    load_tile<HD>(values(tile), v + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
     copy_commit();
   };
   load_tile<HD>(queries, q + first * stride, stride, kRows, length - first, threadIdx.x, kThreads);
@@ -75,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(bf16* out, float* l
     if (key0 < first + row0 + 16) {  // else all of it lies ahead of this warp's queries
       float scores[kKeys / 8][4];
       clear(scores);
-      multiply_transposed<HD>(scores, queries, row0, keys[tile % 2]);
+      multiply_transposed<HD>(scores, queries, row0, keys(tile));
       if (key0 + kKeys > first + row0) {
 #pragma unroll
         for (int j = 0; j < kKeys / 8; ++j)
@@ -83,7 +84,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(bf16* out, float* l
           for (int i = 0; i < 4; ++i)
             if (key0 + 8 * j + lane % 4 * 2 + i % 2 > own + i / 2 * 8) scores[j][i] = -INFINITY;
       }
-      state.add(scores, values[tile % 2], scale);
+      state.add(scores, values(tile), scale);
     }
     __syncthreads();  // before the tile is overwritten
   }

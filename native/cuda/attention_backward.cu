@@ -40,8 +40,9 @@ __global__ void __launch_bounds__(kThreads) query_gradient_kernel(bf16* d_qkv, c
   if (at.row < 0) return;
   bf16* queries = reinterpret_cast<bf16*>(dynamic_shared());
   bf16* d_outs = queries + kRows * HD;
-  bf16* keys[2] = {d_outs + kRows * HD, d_outs + (kRows + kKeys) * HD};
-  bf16* values[2] = {d_outs + (kRows + 2 * kKeys) * HD, d_outs + (kRows + 3 * kKeys) * HD};
+  bf16 *both_keys = d_outs + kRows * HD, *both_values = both_keys + 2 * kKeys * HD;
+  auto keys = [&](int tile) { return both_keys + tile % 2 * kKeys * HD; };
+  auto values = [&](int tile) { return both_values + tile % 2 * kKeys * HD; };
   int64_t head = blockIdx.y, kv_head = head / (shape.heads / shape.kv_heads), stride = shape.qkv_size(), d_stride = shape.q_size();
   int64_t begin = offsets[at.row], length = offsets[at.row + 1] - begin, first = static_cast<int64_t>(at.index) * kRows;
   const bf16 *q = qkv + begin * stride + head * HD, *k = qkv + begin * stride + shape.q_size() + kv_head * HD, *v = k + shape.kv_size();
@@ -49,8 +50,8 @@ __global__ void __launch_bounds__(kThreads) query_gradient_kernel(bf16* d_qkv, c
   int key_tiles = static_cast<int>((last + kKeys - 1) / kKeys);
   auto fetch = [&](int tile) {
     int64_t key0 = static_cast<int64_t>(tile) * kKeys;
-    load_tile<HD>(keys[tile % 2], k + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
-    load_tile<HD>(values[tile % 2], v + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
+    load_tile<HD>(keys(tile), k + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
+    load_tile<HD>(values(tile), v + key0 * stride, stride, kKeys, length - key0, threadIdx.x, kThreads);
     copy_commit();
   };
   load_tile<HD>(queries, q + first * stride, stride, kRows, length - first, threadIdx.x, kThreads);
@@ -79,8 +80,8 @@ __global__ void __launch_bounds__(kThreads) query_gradient_kernel(bf16* d_qkv, c
       float scores[kKeys / 8][4], d_scores[kKeys / 8][4];
       clear(scores);
       clear(d_scores);
-      multiply_transposed<HD>(scores, queries, row0, keys[tile % 2]);
-      multiply_transposed<HD>(d_scores, d_outs, row0, values[tile % 2]);
+      multiply_transposed<HD>(scores, queries, row0, keys(tile));
+      multiply_transposed<HD>(d_scores, d_outs, row0, values(tile));
 #pragma unroll
       for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
@@ -89,7 +90,7 @@ __global__ void __launch_bounds__(kThreads) query_gradient_kernel(bf16* d_qkv, c
           float p = seen ? exp2_fast(scores[j][i] * scale - log_sum[i / 2]) : 0;
           d_scores[j][i] = p * (d_scores[j][i] - out_dot[i / 2]);
         }
-      multiply_accumulators<HD>(d_q, d_scores, keys[tile % 2]);
+      multiply_accumulators<HD>(d_q, d_scores, keys(tile));
     }
     __syncthreads();
   }
@@ -105,9 +106,10 @@ __global__ void __launch_bounds__(kThreads) key_gradient_kernel(bf16* d_qkv, con
   if (at.row < 0) return;
   bf16* keys = reinterpret_cast<bf16*>(dynamic_shared());
   bf16* values = keys + kRows * HD;
-  bf16* queries[2] = {values + kRows * HD, values + (kRows + kTile) * HD};
-  bf16* d_outs[2] = {values + (kRows + 2 * kTile) * HD, values + (kRows + 3 * kTile) * HD};
-  float2* numbers = reinterpret_cast<float2*>(values + (kRows + 4 * kTile) * HD);  // [kTile]
+  bf16 *both_queries = values + kRows * HD, *both_d_outs = both_queries + 2 * kTile * HD;
+  auto queries = [&](int step) { return both_queries + step % 2 * kTile * HD; };
+  auto d_outs = [&](int step) { return both_d_outs + step % 2 * kTile * HD; };
+  float2* numbers = reinterpret_cast<float2*>(both_d_outs + 2 * kTile * HD);  // [kTile]: log-sum-exp and dot
   int64_t kv_head = blockIdx.y, group = shape.heads / shape.kv_heads, stride = shape.qkv_size(), d_stride = shape.q_size();
   int64_t begin = offsets[at.row], length = offsets[at.row + 1] - begin, first = static_cast<int64_t>(at.index) * kRows;
   const bf16* k = qkv + begin * stride + shape.q_size() + kv_head * HD;
@@ -118,8 +120,8 @@ __global__ void __launch_bounds__(kThreads) key_gradient_kernel(bf16* d_qkv, con
   auto query_of = [&](int step) { return first_query + static_cast<int64_t>(step % per_head) * kTile; };
   auto fetch = [&](int step) {
     int64_t query0 = query_of(step), head = head_of(step);
-    load_tile<HD>(queries[step % 2], qkv + (begin + query0) * stride + head * HD, stride, kTile, length - query0, threadIdx.x, kThreads);
-    load_tile<HD>(d_outs[step % 2], d_out + (begin + query0) * d_stride + head * HD, d_stride, kTile, length - query0, threadIdx.x, kThreads);
+    load_tile<HD>(queries(step), qkv + (begin + query0) * stride + head * HD, stride, kTile, length - query0, threadIdx.x, kThreads);
+    load_tile<HD>(d_outs(step), d_out + (begin + query0) * d_stride + head * HD, d_stride, kTile, length - query0, threadIdx.x, kThreads);
     copy_commit();
   };
   load_tile<HD>(keys, k + first * stride, stride, kRows, length - first, threadIdx.x, kThreads);
@@ -148,8 +150,8 @@ __global__ void __launch_bounds__(kThreads) key_gradient_kernel(bf16* d_qkv, con
       float scores[kTile / 8][4], d_scores[kTile / 8][4];
       clear(scores);
       clear(d_scores);
-      multiply_transposed<HD>(scores, keys, row0, queries[step % 2]);
-      multiply_transposed<HD>(d_scores, values, row0, d_outs[step % 2]);
+      multiply_transposed<HD>(scores, keys, row0, queries(step));
+      multiply_transposed<HD>(d_scores, values, row0, d_outs(step));
 #pragma unroll
       for (int j = 0; j < kTile / 8; ++j)
 #pragma unroll
@@ -159,8 +161,8 @@ __global__ void __launch_bounds__(kThreads) key_gradient_kernel(bf16* d_qkv, con
           scores[j][i] = seen ? exp2_fast(scores[j][i] * scale - numbers[query].x) : 0;
           d_scores[j][i] = scores[j][i] * (d_scores[j][i] - numbers[query].y);
         }
-      multiply_accumulators<HD>(d_v, scores, d_outs[step % 2]);
-      multiply_accumulators<HD>(d_k, d_scores, queries[step % 2]);
+      multiply_accumulators<HD>(d_v, scores, d_outs(step));
+      multiply_accumulators<HD>(d_k, d_scores, queries(step));
     }
     __syncthreads();
   }

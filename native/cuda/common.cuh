@@ -24,6 +24,8 @@ struct OpName {
 };
 inline thread_local OpName current_op;
 
+std::string place_of_op();  // "rmsnorm_forward [4096 x 896]"
+
 // Throws unless `code` is cudaSuccess: ERR_OUT_OF_MEMORY, ERR_DEVICE_LOST (nothing on the device works from then on) or ERR_CUDA.
 void check(cudaError_t code);
 

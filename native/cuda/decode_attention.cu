@@ -47,14 +47,15 @@ __global__ void __launch_bounds__(kWarp) decode_part_kernel(Part* parts, float* 
   if (first >= count) return;
   int64_t last = first + kPartKeys < count ? first + kPartKeys : count, group = shape.heads / shape.kv_heads;
   bf16* queries = reinterpret_cast<bf16*>(dynamic_shared());
-  bf16* key_tiles[2] = {queries + 16 * HD, queries + (16 + kKeys) * HD};
-  bf16* value_tiles[2] = {queries + (16 + 2 * kKeys) * HD, queries + (16 + 3 * kKeys) * HD};
+  bf16 *both_keys = queries + 16 * HD, *both_values = both_keys + 2 * kKeys * HD;
+  auto key_tile = [&](int tile) { return both_keys + tile % 2 * kKeys * HD; };
+  auto value_tile = [&](int tile) { return both_values + tile % 2 * kKeys * HD; };
   int64_t cache = (slots[i] * shape.kv_heads + kv_head) * capacity * HD;
   int lane = threadIdx.x, tiles = static_cast<int>((last - first + kKeys - 1) / kKeys);
   auto fetch = [&](int tile) {
     int64_t key0 = first + static_cast<int64_t>(tile) * kKeys;
-    load_tile<HD>(key_tiles[tile % 2], keys + cache + key0 * HD, HD, kKeys, count - key0, lane, kWarp);
-    load_tile<HD>(value_tiles[tile % 2], values + cache + key0 * HD, HD, kKeys, count - key0, lane, kWarp);
+    load_tile<HD>(key_tile(tile), keys + cache + key0 * HD, HD, kKeys, count - key0, lane, kWarp);
+    load_tile<HD>(value_tile(tile), values + cache + key0 * HD, HD, kKeys, count - key0, lane, kWarp);
     copy_commit();
   };
   load_tile<HD>(queries, qkv + i * shape.qkv_size() + kv_head * group * HD, HD, 16, group, lane, kWarp);
@@ -73,13 +74,13 @@ __global__ void __launch_bounds__(kWarp) decode_part_kernel(Part* parts, float* 
     __syncwarp();
     float scores[kKeys / 8][4];
     clear(scores);
-    multiply_transposed<HD>(scores, queries, 0, key_tiles[tile % 2]);
+    multiply_transposed<HD>(scores, queries, 0, key_tile(tile));
 #pragma unroll
     for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         if (key0 + 8 * j + lane % 4 * 2 + c % 2 >= last) scores[j][c] = -INFINITY;
-    state.add(scores, value_tiles[tile % 2], scale);
+    state.add(scores, value_tile(tile), scale);
     __syncwarp();  // before the tile is overwritten
   }
 #pragma unroll

@@ -1,6 +1,4 @@
 // Set-up, memory and errors of the CUDA backend.
-#include <cstdio>
-
 #include "cuda/common.cuh"
 #include "cuda/cuda_backend.h"
 
@@ -8,14 +6,14 @@ namespace pk {
 
 namespace cuda {
 
-namespace {
-
-std::string place() {
+std::string place_of_op() {
   std::string shape;
   for (int64_t size : current_op.shape)
     if (size > 0) shape += (shape.empty() ? "" : " x ") + std::to_string(size);
   return std::string(current_op.name) + (shape.empty() ? "" : " [" + shape + "]");
 }
+
+namespace {
 
 // After these nothing works in this process any more.
 bool is_lost(cudaError_t code) {
@@ -32,12 +30,12 @@ void check(cudaError_t code) {
     cudaGetLastError();  // this one does not stick
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
-    throw Error("ERR_OUT_OF_MEMORY", "The GPU has not enough memory for " + place() + ": " + std::to_string(free >> 20) + " MiB of " +
+    throw Error("ERR_OUT_OF_MEMORY", "The GPU has not enough memory for " + place_of_op() + ": " + std::to_string(free >> 20) + " MiB of " +
                                          std::to_string(total >> 20) + " MiB are free.");
   }
-  if (is_lost(code)) throw Error("ERR_DEVICE_LOST", "The GPU stopped working (" + words + ", noticed in " + place() + "): restart the process.");
+  if (is_lost(code)) throw Error("ERR_DEVICE_LOST", "The GPU stopped working (" + words + ", noticed in " + place_of_op() + "): restart the process.");
   cudaGetLastError();
-  throw Error("ERR_CUDA", "CUDA reported " + words + " in " + place() + ".");
+  throw Error("ERR_CUDA", "CUDA reported " + words + " in " + place_of_op() + ".");
 }
 
 Scratch::~Scratch() { free_blocks(); }
