@@ -18,13 +18,13 @@ using MatrixLayout = void*;
 using Preference = void*;
 struct Stream;  // a cudaStream_t
 
-enum : int { kSuccess = 0 };
-enum : int32_t { kOpNone = 0, kOpTranspose = 1 };
-enum : int { kCompute32f = 68 };
-enum : int { kDescTransA = 3, kDescTransB = 4, kDescEpilogue = 7, kDescBiasPointer = 8 };
-enum : uint32_t { kEpilogueDefault = 1, kEpilogueBias = 4 };
-enum : int { kPrefWorkspaceBytes = 1, kPrefReductionMask = 3, kPrefAlignmentA = 5, kPrefAlignmentB = 6, kPrefAlignmentC = 7, kPrefAlignmentD = 8 };
-enum : uint32_t { kReductionNone = 0, kReductionComputeType = 2 };
+constexpr Status kSuccess = 0;
+constexpr int32_t kOpNone = 0, kOpTranspose = 1;
+constexpr int kCompute32f = 68;
+constexpr int kDescTransA = 3, kDescTransB = 4, kDescEpilogue = 7, kDescBiasPointer = 8;
+constexpr uint32_t kEpilogueDefault = 1, kEpilogueBias = 4;
+constexpr int kPrefWorkspaceBytes = 1, kPrefReductionMask = 3, kPrefAlignmentA = 5, kPrefAlignmentB = 6, kPrefAlignmentC = 7, kPrefAlignmentD = 8;
+constexpr uint32_t kReductionNone = 0, kReductionComputeType = 2;
 
 struct Algorithm {
   uint64_t data[8];

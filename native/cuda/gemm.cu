@@ -83,9 +83,9 @@ class LtGemm final : public Gemm {
     try {
       auto set = [&](int attribute, auto value) { check_lt(lt_.desc_set(plan.desc, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute"); };
       check_lt(lt_.desc_create(&plan.desc, lt::kCompute32f, CUDA_R_32F), "cublasLtMatmulDescCreate");
-      set(lt::kDescTransA, static_cast<int32_t>(transpose_b ? lt::kOpTranspose : lt::kOpNone));
-      set(lt::kDescTransB, static_cast<int32_t>(transpose_a ? lt::kOpTranspose : lt::kOpNone));
-      set(lt::kDescEpilogue, static_cast<uint32_t>(bias ? lt::kEpilogueBias : lt::kEpilogueDefault));
+      set(lt::kDescTransA, transpose_b ? lt::kOpTranspose : lt::kOpNone);
+      set(lt::kDescTransB, transpose_a ? lt::kOpTranspose : lt::kOpNone);
+      set(lt::kDescEpilogue, bias ? lt::kEpilogueBias : lt::kEpilogueDefault);
       if (bias) set(lt::kDescBiasPointer, bias);
       plan.first = layout_of(b);
       plan.second = layout_of(a);
@@ -103,7 +103,7 @@ class LtGemm final : public Gemm {
     check_lt(lt_.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
     auto set = [&](int attribute, auto value) { lt_.preference_set(preference, attribute, &value, sizeof value); };
     set(lt::kPrefWorkspaceBytes, kWorkspace);
-    set(lt::kPrefReductionMask, static_cast<uint32_t>(lt::kReductionNone | lt::kReductionComputeType));  // partial sums in float32 only
+    set(lt::kPrefReductionMask, lt::kReductionNone | lt::kReductionComputeType);  // partial sums in float32 only
     set(lt::kPrefAlignmentA, alignment_of(b.data));
     set(lt::kPrefAlignmentB, alignment_of(a.data));
     set(lt::kPrefAlignmentC, alignment_of(out.data));
