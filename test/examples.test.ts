@@ -1,6 +1,7 @@
 // The examples, run as a reader runs them, say what their texts promise.
 import { expect, test } from "bun:test";
-import { join, resolve } from "node:path";
+import { readdirSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dir, "..");
 const LIMIT = 120_000; // each example promises to take less than two minutes
@@ -54,6 +55,20 @@ test(
     expect(after).toBeGreaterThan(85);
     const pairs = Array.from(output.matchAll(/right answer in (\d+) % of the pairs/g), (match) => Number(match[1]));
     expect(pairs.reduce((a, b) => a + b) / pairs.length).toBeGreaterThan(65);
+  },
+  LIMIT,
+);
+
+test(
+  "04: PRIME on a JSONL file unlearns what its responses do wrong",
+  async () => {
+    const output = await outputOf("04_your_own_data.ts");
+    const [before, after] = [percentAfter(output, "before:"), percentAfter(output, "after:")];
+    expect(before).toBeLessThan(45);
+    expect(after).toBeGreaterThan(before + 25);
+    const model = /saved in (\S+)/.exec(output)?.[1] ?? "";
+    expect(readdirSync(model)).toEqual(expect.arrayContaining(["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]));
+    rmSync(dirname(model), { recursive: true });
   },
   LIMIT,
 );

@@ -12,12 +12,13 @@ const TYPESCRIPT: Record<string, readonly string[]> = {
   verifiers: ["errors"], // they see text only
   data: ["errors", "tokenizer", "verifiers"],
   run: ["errors"],
+  hub: ["errors"],
   rollout: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run"],
   algo: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "rollout"],
   eval: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "rollout", "algo"],
   train: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "rollout", "algo", "eval"],
-  cli: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "rollout", "algo", "eval", "train"],
-  index: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "rollout", "algo", "eval", "train"],
+  cli: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "hub", "rollout", "algo", "eval", "train"],
+  index: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "hub", "rollout", "algo", "eval", "train"],
   main: ["cli"],
   ensure: ["native"], // scripts/ensure.ts runs before any package is installed
   scripts: ["errors", "native", "tokenizer", "verifiers", "data", "run"], // the other tools

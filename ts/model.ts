@@ -1,8 +1,8 @@
-// Model: a Qwen2-family language model in native memory: log-probs, gradients, AdamW, generation, HF directories.
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+// Model: a Qwen2 or Llama language model in native memory: log-probs, gradients, AdamW, generation, HF directories.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { withSignal } from "./abort.ts";
-import { describe, PrimekitError, typeError } from "./errors.ts";
+import { PrimekitError, typeError } from "./errors.ts";
 import {
   checkBatch,
   checkGenerateOptions,
@@ -13,12 +13,18 @@ import {
   checkTemperature,
   toSeed,
 } from "./model_checks.ts";
-import { completeConfig, fromHuggingFace, type Qwen2Config, toHuggingFace, toNativeConfig } from "./model_config.ts";
-import { loadOptimizerFile, loadWeightFiles, saveOptimizerFile, saveWeightFile } from "./model_files.ts";
+import { type CompleteConfig, completeConfig, eosIdsOf, fromHuggingFace, type ModelConfig, toNativeConfig } from "./model_config.ts";
+import { readModelJson } from "./model_dir.ts";
+import { findTensors, loadOptimizerFile, loadWeights, saveOptimizerFile, storedType } from "./model_files.ts";
+import { type ModelOrigin, type SaveOptions, saveModel } from "./model_save.ts";
 import { native } from "./native/addon.ts";
 import type { NativeGenerateOptions, NativeModel } from "./native/types.ts";
 
-export type { Qwen2Config } from "./model_config.ts";
+export { type ModelCard, makeModelCard } from "./model_card.ts";
+export { checkTokenizerFits } from "./model_checks.ts";
+export type { ModelConfig, Qwen2Config } from "./model_config.ts";
+export type { RopeScaling } from "./model_rope.ts";
+export type { SaveOptions } from "./model_save.ts";
 
 /** Packed sequences, prompt + response each. Row i is tokens[offsets[i] .. offsets[i+1]). */
 export interface Batch {
@@ -65,6 +71,8 @@ export interface GenerateOptions {
   firstSequence?: number | bigint;
   maxBatch?: number; // decoding slots, default 256
   onProgress?: (done: number, total: number) => void; // finished sequences
+  /** Every token as soon as it is drawn, the stop token included; sequence is p*G + g. An error it throws stops the generation. */
+  onToken?: (token: number, sequence: number) => void;
   signal?: AbortSignal;
 }
 
@@ -78,35 +86,41 @@ export interface Rollout {
 
 export interface ModelOptions {
   device?: "auto" | "cpu" | "cuda";
-  dtype?: "float32" | "bfloat16"; // compute type; masters are float32
-  trainable?: boolean; // default true: gradients and optimizer state on first use
+  dtype?: "float32" | "bfloat16"; // compute type; the masters of a trainable model are float32
+  trainable?: boolean; // default true: gradients and optimizer state on first use. A frozen bfloat16 model takes 2 bytes per weight
   recompute?: boolean; // recompute activations in the backward pass
   seed?: number | bigint; // of random weights
 }
 
 /**
- * A Qwen2 language model. Calls are asynchronous and run in order on the process's one compute thread.
+ * A Qwen2 or Llama language model. Calls are asynchronous and run in order on the process's one compute thread.
  * Native memory is freed by close() (or `using`), never by the garbage collector alone.
  */
 export class Model {
-  readonly config: ReturnType<typeof completeConfig>;
+  readonly config: CompleteConfig;
   /** The native object, for tests and tools (gradients, logits); undefined behaviour is impossible, surprises are not. */
   readonly native: NativeModel;
   readonly dtype: "float32" | "bfloat16";
   readonly trainable: boolean;
   #options: ModelOptions;
+  #origin: ModelOrigin;
   #turn: Promise<unknown> = Promise.resolve(); // the last call that uses or drops the activations kept between forward and backward
 
-  private constructor(config: Qwen2Config, options: ModelOptions) {
+  private constructor(config: ModelConfig, options: ModelOptions, origin: ModelOrigin = {}) {
     this.config = completeConfig(config);
     this.dtype = options.dtype ?? "float32";
     this.trainable = options.trainable ?? true;
     this.#options = options;
-    this.native = native().createModel(toNativeConfig(this.config), { dtype: this.dtype, recompute: options.recompute ?? false });
+    this.#origin = origin;
+    const settings = { dtype: this.dtype, recompute: options.recompute ?? false, trainable: this.trainable };
+    this.native = native().createModel(toNativeConfig(this.config), settings);
   }
 
-  /** Loads an HF directory (config.json, safetensors), or makes a model with random weights from a configuration. */
-  static async load(source: string | Qwen2Config, options: ModelOptions = {}): Promise<Model> {
+  /**
+   * Loads an HF directory (config.json, safetensors in one file or shards), or makes a model with random weights from a configuration.
+   * Throws ERR_UNSUPPORTED naming what the model asks for, ERR_CONFIG or ERR_MODEL_FORMAT for a broken folder, ERR_IO.
+   */
+  static async load(source: string | ModelConfig, options: ModelOptions = {}): Promise<Model> {
     checkModelOptions(options);
     if (options.device === "cuda") throw new PrimekitError("ERR_UNSUPPORTED", 'The CUDA backend is not built into this addon: use device "cpu" or "auto".');
     if (typeof source !== "string") {
@@ -114,10 +128,18 @@ export class Model {
       await model.native.initialize(toSeed(options.seed ?? 0, "seed"), model.config.initializerRange);
       return model;
     }
-    const file = join(source, "config.json");
-    const model = new Model(fromHuggingFace(await readJson(file), file), options);
+    const origin: ModelOrigin = { config: await readModelJson(source, "config.json") };
+    const config = fromHuggingFace(origin.config ?? {}, join(source, "config.json"));
+    if (existsSync(join(source, "generation_config.json"))) {
+      origin.generation = await readModelJson(source, "generation_config.json");
+      const ends = eosIdsOf(origin.generation, join(source, "generation_config.json")) ?? [];
+      if (ends.length > 1) config.eosTokenIds = ends;
+    }
+    const tensors = await findTensors(source);
+    origin.dtype = DTYPES[storedType(tensors)];
+    const model = new Model(config, options, origin);
     try {
-      await loadWeightFiles(model.native, source, model.config.tieWordEmbeddings);
+      await loadWeights(model.native, source, tensors, config.tieWordEmbeddings);
     } catch (error) {
       model.close();
       throw error;
@@ -163,12 +185,12 @@ export class Model {
   async generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Promise<Rollout[]> {
     checkPrompts(prompts, this.config.vocabSize);
     checkGenerateOptions(options, this.config.vocabSize);
-    const { samples = 1, signal, onProgress } = options;
+    const { samples = 1, signal } = options;
     const { tokens, offsets } = pack(prompts);
     const first = toSeed(options.firstSequence ?? 0, "firstSequence");
     const ids = BigUint64Array.from({ length: prompts.length * samples }, (_, i) => BigInt.asUintN(64, first + BigInt(i)));
     const settings = this.#nativeGenerateOptions(options, samples);
-    const result = await withSignal(signal, (cancel, progress) => this.native.generate(tokens, offsets, ids, settings, cancel, progress), onProgress);
+    const result = await withSignal(signal, (cancel, progress) => this.native.generate(tokens, offsets, ids, settings, cancel, progress), progressOf(options));
     return Array.from({ length: prompts.length * samples }, (_, i) => ({
       prompt: Math.floor(i / samples),
       sample: i % samples,
@@ -180,7 +202,7 @@ export class Model {
 
   /** A second model with the same weights (no gradients, no optimizer state). */
   async clone(options: { trainable?: boolean } = {}): Promise<Model> {
-    const copy = new Model(this.config, { ...this.#options, ...options });
+    const copy = new Model(this.config, { ...this.#options, ...options }, this.#origin);
     await copy.native.copyFrom(this.native);
     return copy;
   }
@@ -191,19 +213,12 @@ export class Model {
     await this.#inTurn(() => this.native.copyFrom(other.native));
   }
 
-  /** Writes an HF directory: config.json, generation_config.json, model.safetensors, and the tokenizer's files from `tokenizerDir`. */
-  async save(dir: string, options: { dtype?: "float32" | "bfloat16"; tokenizerDir?: string } = {}): Promise<void> {
-    const dtype = options.dtype ?? "float32";
-    this.native.parameters(); // a closed model writes nothing
-    await mkdir(dir, { recursive: true });
-    const { bosTokenId, eosTokenId, padTokenId } = this.config;
-    const generation = { bos_token_id: bosTokenId, eos_token_id: eosTokenId, pad_token_id: padTokenId, do_sample: true };
-    await writeFile(join(dir, "config.json"), `${JSON.stringify(toHuggingFace(this.config, dtype), null, 2)}\n`);
-    await writeFile(join(dir, "generation_config.json"), `${JSON.stringify(generation, null, 2)}\n`);
-    await saveWeightFile(this.native, join(dir, "model.safetensors"), dtype);
-    if (options.tokenizerDir) {
-      for (const name of ["tokenizer.json", "tokenizer_config.json"]) await copyFile(join(options.tokenizerDir, name), join(dir, name));
-    }
+  /**
+   * Writes a complete HF directory: config.json, generation_config.json, safetensors (in shards above `maxShardBytes`), the tokenizer's files from
+   * `tokenizerDir`, and a model card where one is given. A loaded model is written in the type and with the settings that it came with.
+   */
+  async save(dir: string, options: SaveOptions = {}): Promise<void> {
+    await saveModel(this.native, this.config, this.#origin, dir, options);
   }
 
   /** Writes AdamW's moments and step count, exactly. */
@@ -253,7 +268,7 @@ export class Model {
 
   #nativeGenerateOptions(options: GenerateOptions, samples: number): NativeGenerateOptions {
     const { maxNewTokens, temperature = 1, topP = 1, topK = 0, stop = {}, seed = 0, maxBatch = 256 } = options;
-    const stopTokens = stop.tokens ?? (this.config.eosTokenId === undefined ? [] : [this.config.eosTokenId]);
+    const stopTokens = stop.tokens ?? this.config.eosTokenIds ?? (this.config.eosTokenId === undefined ? [] : [this.config.eosTokenId]);
     return {
       samples,
       maxNewTokens,
@@ -263,6 +278,7 @@ export class Model {
       seed: toSeed(seed, "seed"),
       maxBatch,
       stopTokens: Int32Array.from(stopTokens),
+      streamTokens: options.onToken !== undefined,
       ...this.#stopStrings(stop),
     };
   }
@@ -297,6 +313,14 @@ export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; 
 
 // --- internal ---
 
+const DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" } as const;
+
+/** Sorts what native generation reports: finished sequences, and (sequence, -1 - token). */
+function progressOf({ onProgress, onToken }: GenerateOptions): ((done: number, total: number) => void) | undefined {
+  if (!onToken) return onProgress;
+  return (done, total) => (total < 0 ? onToken(-1 - total, done) : onProgress?.(done, total));
+}
+
 function checkBytes(bytes: Uint8Array, id: number): Uint8Array {
   if (!(bytes instanceof Uint8Array)) throw typeError(`The result of stop.tokenBytes(${id})`, "a Uint8Array", bytes);
   return bytes;
@@ -312,20 +336,4 @@ function packBytes(items: readonly Uint8Array[]): [Uint8Array, Int32Array] {
     bytes.set(item, offsets[i]);
   });
   return [bytes, offsets];
-}
-
-async function readJson(file: string): Promise<Record<string, unknown>> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (cause) {
-    throw new PrimekitError("ERR_IO", `Could not read ${file}: ${(cause as Error).message}.`, { cause });
-  }
-  try {
-    const json: unknown = JSON.parse(text);
-    if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-    throw new SyntaxError(`it holds ${describe(json)}`);
-  } catch (cause) {
-    throw new PrimekitError("ERR_MODEL_FORMAT", `The file ${file} is not a JSON object: ${(cause as Error).message}.`, { cause });
-  }
 }

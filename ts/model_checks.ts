@@ -1,5 +1,5 @@
 // Checks of what callers pass to Model: kind and range, named. What only memory safety needs is checked natively again.
-import { rangeError, typeError } from "./errors.ts";
+import { PrimekitError, rangeError, typeError } from "./errors.ts";
 import type { Batch, GenerateOptions, ModelOptions, StepOptions, TokenGradients } from "./model.ts";
 
 export function checkModelOptions({ device, dtype }: ModelOptions): void {
@@ -84,6 +84,18 @@ export function toSeed(value: number | bigint, name: string): bigint {
     throw rangeError(name, "an integer from 0 to 2^64 - 1 (as a number: to 2^53 - 1)", value);
   }
   return BigInt(value);
+}
+
+/**
+ * A tokenizer belongs to a model when every id it may give has a row in the embedding (which may have more rows: they are often padded).
+ * Throws ERR_TOKENIZER otherwise.
+ */
+export function checkTokenizerFits(tokenizer: { vocabSize: number; eosId?: number }, config: { vocabSize: number }, where = "The model"): void {
+  if (tokenizer.vocabSize > config.vocabSize)
+    throw new PrimekitError(
+      "ERR_TOKENIZER",
+      `${where} has ${config.vocabSize} tokens, but its tokenizer gives ids up to ${tokenizer.vocabSize - 1}: it was made for another model.`,
+    );
 }
 
 // --- internal ---

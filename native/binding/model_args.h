@@ -34,12 +34,16 @@ inline ModelConfig read_config(const Napi::Value& value) {
   c.head_size = size("headSize", 1024);
   c.feed_forward_size = size("feedForwardSize", 1 << 20);
   c.vocab_size = size("vocabSize", 1 << 22);
-  c.rope_theta = read_number(o.Get("ropeTheta"), "ropeTheta");
   c.rms_norm_eps = static_cast<float>(read_number(o.Get("rmsNormEps"), "rmsNormEps"));
   c.tied_head = read_bool(o.Get("tiedHead"), "tiedHead");
   c.qkv_bias = read_bool(o.Get("qkvBias"), "qkvBias");
+  c.o_bias = read_bool(o.Get("oBias"), "oBias");
+  c.mlp_bias = read_bool(o.Get("mlpBias"), "mlpBias");
   if (c.heads % c.kv_heads != 0) throw range_error(value.Env(), "heads must be a multiple of kvHeads.");
   if (c.head_size % 2 != 0) throw range_error(value.Env(), "headSize must be even.");
+  Span<float> frequencies = read_array<float>(o.Get("ropeFrequencies"), "ropeFrequencies", c.head_size / 2);
+  c.rope_frequencies.assign(frequencies.data, frequencies.data + frequencies.size);
+  c.rope_scale = static_cast<float>(read_number(o.Get("ropeScale"), "ropeScale"));
   return c;
 }
 
@@ -119,6 +123,7 @@ inline GenerateSettings read_generate_settings(const Napi::Value& value, int64_t
   s.sampling.seed = o.Get("seed").As<Napi::BigInt>().Uint64Value(&lossless);
   Span<int32_t> stops = read_array<int32_t>(o.Get("stopTokens"), "stopTokens");
   s.stop_tokens.assign(stops.data, stops.data + stops.size);
+  s.stream_tokens = read_bool(o.Get("streamTokens"), "streamTokens");
   s.stop_strings = read_strings(o.Get("stopBytes"), o.Get("stopOffsets"), "stopBytes");
   if (!s.stop_strings.empty()) {
     s.token_bytes = read_strings(o.Get("tokenBytes"), o.Get("tokenOffsets"), "tokenBytes");

@@ -1,4 +1,4 @@
-// NativeModel: the JavaScript object around a Qwen2. Every call but the cheap ones is a job on the compute thread, where
+// NativeModel: the JavaScript object around a Qwen2 (which Llama is, too). Every call but the cheap ones is a job on the compute thread, where
 // calls of all models run one after another; the model stays alive until its last job has ended.
 #include <memory>
 
@@ -35,9 +35,9 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     ModelConfig config = read_config(call[0]);
     Napi::Object options = read_object(call[1], "options");
     DType dtype = read_dtype(options.Get("dtype"), "dtype");
-    bool recompute = read_bool(options.Get("recompute"), "recompute");
+    bool recompute = read_bool(options.Get("recompute"), "recompute"), trainable = read_bool(options.Get("trainable"), "trainable");
     try {
-      model_ = std::make_shared<Qwen2>(cpu_backend(), config, dtype, recompute);
+      model_ = std::make_shared<Qwen2>(cpu_backend(), config, dtype, recompute, trainable);
     } catch (const std::exception&) {
       throw to_js_error(call.Env(), std::current_exception());
     }
@@ -81,15 +81,13 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
         call.Env(), {call[2], call.Env().Undefined()}, {call.This()},
         [m, path, parts](JobContext& job) {
           MappedFile file(path);
-          std::vector<float> host;
+          // All are checked before any is taken over, so that a bad file changes nothing.
+          for (const Part& part : parts)
+            if (!within_file(part.begin, part.type, part.parameter.size(), file.size()))
+              throw Error("ERR_MODEL_FORMAT", "The file " + path + " ends before the tensor \"" + part.parameter.name + "\" does.");
           for (const Part& part : parts) {
             job.check();
-            int64_t n = part.parameter.size(), bytes = n * (part.type == FileType::f32 ? 4 : 2);
-            if (part.begin > file.size() || bytes > file.size() - part.begin)
-              throw Error("ERR_MODEL_FORMAT", "The file " + path + " ends before the tensor \"" + part.parameter.name + "\" does.");
-            host.resize(static_cast<size_t>(n));
-            read_elements(host.data(), file.data() + part.begin, part.type, n);
-            m->backend().copy_from_host(m->flat(part.slot) + part.parameter.offset, host.data(), n * 4);
+            load_tensor(m->backend(), m->stored(part.parameter, part.slot), file, part.begin, part.type);
           }
           m->weights_changed();
           return 0;
@@ -112,16 +110,14 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     std::vector<Part> parts;
     for (uint32_t i = 0; i < list.Length(); ++i) {
       Napi::Object o = read_object(Napi::Value(list.Get(i)), "parts[i]");
-      FileType type = read_file_type(o.Get("type"));
-      if (type == FileType::f16) throw range_error(call.Env(), "type must be \"F32\" or \"BF16\" when saving.");
-      parts.push_back({m->table().find(read_string(o.Get("name"), "name")), read_slot(o.Get("slot")), type});
+      parts.push_back({m->table().find(read_string(o.Get("name"), "name")), read_slot(o.Get("slot")), read_file_type(o.Get("type"))});
     }
     return run_job(
         call.Env(), {}, {call.This()},
         [m, path, head, parts](JobContext&) {
           std::vector<FilePart> out;
-          for (const Part& p : parts) out.push_back({m->flat(p.slot) + p.parameter.offset, p.parameter.size(), p.type});
-          write_file(path, head, out);
+          for (const Part& p : parts) out.push_back({m->stored(p.parameter, p.slot), p.type});
+          write_file(path, head, out, m->backend());
           return 0;
         },
         undefined);
@@ -166,7 +162,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
         call.Env(), {}, {call.This()},
         [m, p, slot](JobContext&) {
           std::vector<float> host(static_cast<size_t>(p.size()));
-          m->backend().copy_to_host(host.data(), m->flat(slot) + p.offset, p.size() * 4);
+          m->read(host.data(), p, slot);
           return host;
         },
         to_js);
@@ -180,7 +176,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     return run_job(
         call.Env(), {}, {call.This()},
         [m, p, host](JobContext&) {
-          m->backend().copy_from_host(m->value(p.offset), host.data(), p.size() * 4);
+          m->write(p, Qwen2::Slot::value, host.data());
           m->weights_changed();
           return 0;
         },

@@ -6,7 +6,7 @@
 
 namespace pk {
 
-enum class DType : uint8_t { f32, bf16, f64 };
+enum class DType : uint8_t { f32, bf16, f64, packed /* bf16 weight as Backend::pack laid it out */ };
 
 inline int64_t dtype_size(DType t) { return t == DType::f64 ? 8 : t == DType::f32 ? 4 : 2; }
 

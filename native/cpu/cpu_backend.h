@@ -15,6 +15,8 @@ class CpuBackend final : public Backend {
   void copy_to_host(void* to, const void* from, int64_t bytes) override;
 
   void matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const float* bias, bool accumulate) override;
+  int64_t packed_bytes(int64_t n, int64_t k) const override;
+  void pack(void* packed, Tensor weight) override;
   void cast(Tensor out, Tensor in) override;
   void column_sum(float* out, Tensor in) override;
   void embedding_forward(Tensor out, const int32_t* tokens, Tensor weight) override;
@@ -49,6 +51,8 @@ class CpuBackend final : public Backend {
                          const int32_t* group_offsets, int64_t groups, const float* group_scores, double beta) override;
   double squared_norm(const float* values, int64_t n) override;
   void adamw(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) override;
+  int64_t decode_shards(int64_t slots) const override;
+  void run_shards(int64_t shards, const std::function<void(int64_t shard)>& body) override;
   void decode_attention(Tensor out, Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, const int32_t* lengths, int64_t capacity,
                         HeadShape shape) override;
   void cache_fill(Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, int64_t copies, int64_t capacity, HeadShape shape) override;

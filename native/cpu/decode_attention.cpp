@@ -27,7 +27,7 @@ struct CacheLayout<float> {
   using Query = float;
   static constexpr int64_t kPerStep = 1;  // elements of the head multiplied in a step
   static int64_t key(int64_t t, int64_t d, int64_t hd) { return (t / 16 * hd + d) * 16 + t % 16; }
-  static int64_t value_column(int64_t d) { return d; }
+  static void append_values(float* row, const float* v, int64_t hd) { std::memcpy(row, v, static_cast<size_t>(hd) * 4); }
   static Query query(const float* q) { return *q; }
   static vec16 step(vec16 sum, Query q, const float* keys) { return sum + q * load16(keys); }
   static void load_values(vec16* out, const float* row, int pairs) {
@@ -41,7 +41,17 @@ struct CacheLayout<bf16> {
   using Query = uint32_t;
   static constexpr int64_t kPerStep = 2;
   static int64_t key(int64_t t, int64_t d, int64_t hd) { return (t / 16 * (hd / 2) + d / 2) * 32 + t % 16 * 2 + d % 2; }
-  static int64_t value_column(int64_t d) { return d / 32 * 32 + d % 16 * 2 + d % 32 / 16; }
+  static void append_values(bf16* row, const bf16* v, int64_t hd) {
+    int64_t d = 0;
+    for (; d + 32 <= hd; d += 32) {
+      half16 first, second;
+      std::memcpy(&first, v + d, sizeof first);
+      std::memcpy(&second, v + d + 16, sizeof second);
+      word16 words = __builtin_convertvector(first, word16) | __builtin_convertvector(second, word16) << 16;
+      std::memcpy(row + d, &words, sizeof words);
+    }
+    for (; d < hd; ++d) row[d / 32 * 32 + d % 16 * 2 + d % 32 / 16] = v[d];
+  }
   static Query query(const bf16* q) { return static_cast<uint32_t>(q[0].bits) | static_cast<uint32_t>(q[1].bits) << 16; }
   static word16 load_words(const bf16* at) {
     word16 words;
@@ -113,7 +123,7 @@ template <class T>
 void append(T* keys, T* values, const T* k, const T* v, int64_t t, HeadShape shape) {
   using Layout = CacheLayout<T>;
   for (int64_t d = 0; d < shape.head_size; d += Layout::kPerStep) std::memcpy(keys + Layout::key(t, d, shape.head_size), k + d, Layout::kPerStep * sizeof(T));
-  for (int64_t d = 0; d < shape.head_size; ++d) values[t * shape.padded_head() + Layout::value_column(d)] = v[d];
+  Layout::append_values(values + t * shape.padded_head(), v, shape.head_size);
 }
 
 void softmax(float* row, int64_t n, float scale) {
@@ -159,6 +169,15 @@ void attend(T* out, T* keys, T* values, const T* qkv, int64_t length, int64_t kv
 }
 
 }  // namespace
+
+// A thread that decodes a batch of its own waits for nobody and finds its activations in its own cache; with too few sequences
+// a thread, reading all weights in every thread would cost more than that saves.
+int64_t CpuBackend::decode_shards(int64_t slots) const {
+  constexpr int64_t kPerThread = 16;
+  return slots >= kPerThread * threads() ? threads() : 1;
+}
+
+void CpuBackend::run_shards(int64_t shards, const std::function<void(int64_t shard)>& body) { run_apart(static_cast<int>(shards), body); }
 
 void CpuBackend::decode_attention(Tensor out, Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, const int32_t* lengths, int64_t capacity,
                                   HeadShape shape) {

@@ -5,6 +5,7 @@
 #include "core/parallel.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/dispatch.h"
+#include "cpu/simd.h"
 #include "cpu/vector_math.h"
 
 namespace pk {
@@ -44,18 +45,28 @@ void column_sum_typed(float* out, const T* in, int64_t rows, int64_t cols) {
 
 template <class T>
 void swiglu_row(T* out, const T* gate, const T* up, int64_t f) {
-#pragma omp simd
-  for (int64_t j = 0; j < f; ++j) {
+  int64_t j = 0;
+  for (; j + kLanes <= f; j += kLanes) {
+    VFloat g = load_lanes(gate + j);
+    store_lanes(out + j, g * sigmoid_lanes(g) * load_lanes(up + j));
+  }
+  for (; j < f; ++j) {
     float g = to_float(gate[j]);
     out[j] = from_float<T>(g * sigmoid_f32(g) * to_float(up[j]));
   }
 }
 
-// "omp simd" vouches that equal indices may alias (d_gate may be gate), others not.
+// d_gate may be gate, and d_up may be up.
 template <class T>
 void swiglu_backward_row(T* d_gate, T* d_up, const T* d_out, const T* gate, const T* up, int64_t f) {
-#pragma omp simd
-  for (int64_t j = 0; j < f; ++j) {
+  int64_t j = 0;
+  for (; j + kLanes <= f; j += kLanes) {
+    VFloat g = load_lanes(gate + j), u = load_lanes(up + j), d = load_lanes(d_out + j);
+    VFloat s = sigmoid_lanes(g), silu = g * s;
+    store_lanes(d_gate + j, d * u * (s + silu * (1.0f - s)));
+    store_lanes(d_up + j, d * silu);
+  }
+  for (; j < f; ++j) {
     float g = to_float(gate[j]), u = to_float(up[j]), d = to_float(d_out[j]);
     float s = sigmoid_f32(g), silu = g * s;
     d_gate[j] = from_float<T>(d * u * (s + silu * (1.0f - s)));

@@ -18,6 +18,9 @@ void CpuBackend::matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool t
   if (!onednn_matmul(call)) portable_matmul(call);
 }
 
+int64_t CpuBackend::packed_bytes(int64_t n, int64_t k) const { return onednn_packed_bytes(n, k); }
+void CpuBackend::pack(void* packed, Tensor weight) { onednn_pack(packed, weight, true); }
+
 namespace {
 
 inline float element(const Tensor& t, int64_t row, int64_t col) {

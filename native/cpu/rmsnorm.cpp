@@ -5,29 +5,37 @@
 #include "core/parallel.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/dispatch.h"
+#include "cpu/simd.h"
 
 namespace pk {
 
 namespace {
 
+// x_out = x_in (+ delta); the sum of its squares.
 template <class T>
 float add_and_square(float* x_out, const float* x_in, const T* delta, int64_t c) {
+  VFloat lanes{};
+  int64_t j = 0;
+  for (; j + kLanes <= c; j += kLanes) {
+    VFloat x = delta ? load_lanes(x_in + j) + load_lanes(delta + j) : load_lanes(x_in + j);
+    store_lanes(x_out + j, x);
+    lanes += x * x;
+  }
   float sum = 0.0f;
-  if (delta) {
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < c; ++j) {
-      float x = x_in[j] + to_float(delta[j]);
-      x_out[j] = x;
-      sum += x * x;
-    }
-  } else {
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < c; ++j) {
-      x_out[j] = x_in[j];
-      sum += x_in[j] * x_in[j];
-    }
+  for (int i = 0; i < kLanes; ++i) sum += lanes[i];
+  for (; j < c; ++j) {
+    float x = delta ? x_in[j] + to_float(delta[j]) : x_in[j];
+    x_out[j] = x;
+    sum += x * x;
   }
   return sum;
+}
+
+template <class T>
+void scale_row(T* out, const float* x, float rstd, const float* weight, int64_t c) {
+  int64_t j = 0;
+  for (; j + kLanes <= c; j += kLanes) store_lanes(out + j, load_lanes(x + j) * rstd * load_lanes(weight + j));
+  for (; j < c; ++j) out[j] = from_float<T>(x[j] * rstd * weight[j]);
 }
 
 template <class T>
@@ -50,9 +58,7 @@ void CpuBackend::rmsnorm_forward(Tensor normed, float* rstd, Tensor x_out, Tenso
         float sum = add_and_square<T>(x, x_in.f32() + i * c, delta.data ? delta.as<T>() + i * c : nullptr, c);
         float r = 1.0f / std::sqrt(sum / static_cast<float>(c) + eps);
         rstd[i] = r;
-        T* out = normed.as<T>() + i * c;
-#pragma omp simd
-        for (int64_t j = 0; j < c; ++j) out[j] = from_float<T>(x[j] * r * weight[j]);
+        scale_row(normed.as<T>() + i * c, x, r, weight, c);
       }
     });
   });

@@ -2,6 +2,7 @@
 #include "core/parallel.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/dispatch.h"
+#include "cpu/simd.h"
 
 namespace pk {
 
@@ -9,8 +10,14 @@ namespace {
 
 template <class T>
 void rotate_head(T* head, const float* cosine, const float* sine, int64_t half, float sign) {
-#pragma omp simd
-  for (int64_t d = 0; d < half; ++d) {
+  int64_t d = 0;
+  for (; d + kLanes <= half; d += kLanes) {
+    VFloat a = load_lanes(head + d), b = load_lanes(head + d + half);
+    VFloat c = load_lanes(cosine + d), s = load_lanes(sine + d) * sign;
+    store_lanes(head + d, a * c - b * s);
+    store_lanes(head + d + half, b * c + a * s);
+  }
+  for (; d < half; ++d) {
     float a = to_float(head[d]), b = to_float(head[d + half]);
     head[d] = from_float<T>(a * cosine[d] - b * sign * sine[d]);
     head[d + half] = from_float<T>(b * cosine[d] + a * sign * sine[d]);

@@ -5,6 +5,11 @@
 #include <cstring>
 #include <limits>
 #include <utility>
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+#include "core/tensor.h"
 
 namespace pk {
 
@@ -155,13 +160,30 @@ inline VFloat exp_in_range(VFloat x) {
   return p * reinterpret_cast<VFloat>(reinterpret_cast<VInt>(shifted) << 23);  // a product, so that NaN stays NaN
 }
 
-// bfloat16 of each lane, rounded to nearest even; NaN stays NaN.
+// e^x of any x: 0 below kExpLow, e^kExpHigh above kExpHigh, NaN stays NaN.
+inline VFloat exp_lanes(VFloat x) {
+  VFloat y = exp_in_range(at_most(at_least(x, kExpLow), kExpHigh));
+  return x < kExpLow ? VFloat{} : y;
+}
+inline VFloat sigmoid_lanes(VFloat x) { return 1.0f / (1.0f + exp_in_range(at_most(at_least(-x, kExpLow), kExpHigh))); }
+
+// bfloat16 of each lane, rounded to nearest even; NaN stays NaN. (The instruction flushes denormals to zero.)
 typedef uint32_t VWord __attribute__((vector_size(kLanes * 4)));
 typedef uint16_t VShort __attribute__((vector_size(kLanes * 2)));
 inline VShort to_bfloat16(VFloat v) {
+#if defined(__AVX512BF16__)
+  return (VShort)_mm512_cvtneps_pbh((__m512)v);
+#else
   VWord u = reinterpret_cast<VWord>(v);
   VWord rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   return __builtin_convertvector(v != v ? (u >> 16) | 0x40u : rounded, VShort);
+#endif
 }
+
+// kLanes activations of either type, as float32.
+inline VFloat load_lanes(const float* from) { return load<VFloat>(from); }
+inline VFloat load_lanes(const bf16* from) { return (VFloat)(__builtin_convertvector(load<VShort>(from), VWord) << 16); }
+inline void store_lanes(float* to, VFloat v) { store(to, v); }
+inline void store_lanes(bf16* to, VFloat v) { store(to, to_bfloat16(v)); }
 
 }  // namespace pk

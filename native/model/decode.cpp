@@ -1,6 +1,8 @@
 #include "model/decode.h"
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
 #include <numeric>
 
 #include "core/error.h"
@@ -19,38 +21,90 @@ struct Active {
   int32_t token;   // the next input
 };
 
+// A prompt, and those of its samples that are started together.
+struct Admission {
+  int64_t prompt, first, count;
+};
+
+// What the shards of one generation share: the prompts still to start, and the results.
+class Queue {
+ public:
+  Queue(const PackedBatch& prompts, const std::vector<uint64_t>& ids, const GenerateSettings& settings, JobContext& job)
+      : prompts_(prompts), settings_(settings), job_(job), ids(ids), total(prompts.rows() * settings.samples), out(static_cast<size_t>(total)) {}
+
+  // Prompts with slots for all their remaining samples (or, in an empty shard, for as many as it has), up to kPrefillTokens tokens.
+  std::vector<Admission> take(int64_t free, int64_t slots) {
+    std::lock_guard lock(mutex_);
+    std::vector<Admission> taken;
+    int64_t tokens = 0;
+    while (next_ < total) {
+      int64_t prompt = next_ / settings_.samples, left = (prompt + 1) * settings_.samples - next_;
+      int64_t count = std::min(left, slots), length = prompts_.offsets[prompt + 1] - prompts_.offsets[prompt];
+      if (free < count || (tokens > 0 && tokens + length > kPrefillTokens)) break;
+      taken.push_back({prompt, next_, count});
+      tokens += length;
+      free -= count;
+      next_ += count;
+    }
+    return taken;
+  }
+  void finished() {
+    std::lock_guard lock(mutex_);
+    job_.report(++finished_, total);
+  }
+  void sampled(int64_t sequence, int32_t token) {
+    std::lock_guard lock(mutex_);
+    job_.report(sequence, -1 - int64_t{token});
+  }
+  void fail() { failed_.store(true); }
+  bool is_done() {
+    std::lock_guard lock(mutex_);
+    return failed_.load() || next_ >= total;
+  }
+  bool has_failed() const { return failed_.load(); }
+
+ private:
+  const PackedBatch& prompts_;
+  const GenerateSettings& settings_;
+  JobContext& job_;
+  std::mutex mutex_;
+  std::atomic<bool> failed_{false};
+  int64_t next_ = 0, finished_ = 0;
+
+ public:
+  const std::vector<uint64_t>& ids;
+  const int64_t total;
+  std::vector<GeneratedSequence> out;  // each element is touched by one shard only
+};
+
+// Decodes in one batch of slots, on the threads of its caller.
 class Decoder {
  public:
-  Decoder(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& ids, const GenerateSettings& settings, JobContext& job)
+  Decoder(Qwen2& model, const PackedBatch& prompts, const GenerateSettings& settings, JobContext& job, Queue& queue, Arena& cache_arena, int64_t slots,
+          int64_t capacity)
       : model_(model),
         backend_(model.backend()),
         prompts_(prompts),
-        ids_(ids),
         settings_(settings),
         job_(job),
-        cache_arena_(model.cache_arena()),
+        queue_(queue),
+        cache_arena_(cache_arena),
         prefill_arena_(backend_),
         last_arena_(backend_),
-        step_arena_(backend_) {
-    int64_t longest = 0;
-    for (int64_t p = 0; p < prompts.rows(); ++p) longest = std::max<int64_t>(longest, prompts.offsets[p + 1] - prompts.offsets[p]);
-    capacity_ = (longest + settings.max_new_tokens + 15) / 16 * 16;
-    model.rope_table(capacity_);
-    total_ = prompts.rows() * settings.samples;
-    slots_ = std::min(settings.max_batch, total_);
-    out_.resize(static_cast<size_t>(total_));
+        step_arena_(backend_),
+        capacity_(capacity),
+        slots_(slots) {
     free_.resize(static_cast<size_t>(slots_));
     std::iota(free_.rbegin(), free_.rend(), 0);
     allocate_cache();
   }
 
-  std::vector<GeneratedSequence> run() {
-    while (next_ < total_ || !active_.empty()) {
+  void run() {
+    while (!queue_.has_failed() && (!active_.empty() || !queue_.is_done())) {
       job_.check();
       while (admit()) job_.check();
       if (!active_.empty()) step();
     }
-    return std::move(out_);
   }
 
  private:
@@ -69,23 +123,9 @@ class Decoder {
     }
   }
 
-  // Starts prompts that have slots for all their remaining samples (or for as many as there are slots at all), up to
-  // kPrefillTokens at once. False when there was none to start.
+  // False when there was no prompt to start.
   bool admit() {
-    struct Admission {
-      int64_t prompt, first, count;
-    };
-    std::vector<Admission> admitted;
-    int64_t tokens = 0, free = static_cast<int64_t>(free_.size());
-    while (next_ < total_) {
-      int64_t prompt = next_ / settings_.samples, left = (prompt + 1) * settings_.samples - next_;
-      int64_t count = std::min(left, slots_), length = prompts_.offsets[prompt + 1] - prompts_.offsets[prompt];
-      if (free < count || (tokens > 0 && tokens + length > kPrefillTokens)) break;
-      admitted.push_back({prompt, next_, count});
-      tokens += length;
-      free -= count;
-      next_ += count;
-    }
+    std::vector<Admission> admitted = queue_.take(static_cast<int64_t>(free_.size()), slots_);
     if (admitted.empty()) return false;
 
     PackedBatch batch;
@@ -192,7 +232,7 @@ class Decoder {
     for (int64_t begin = 0; begin < hidden.rows; begin += chunk) {
       int64_t size = std::min(chunk, hidden.rows - begin);
       logits_.resize(static_cast<size_t>(size * v));
-      backend_.matmul({logits_.data(), size, v}, hidden.slice_rows(begin, size), false, model_.head(), true, nullptr, false);
+      model_.linear({logits_.data(), size, v}, hidden.slice_rows(begin, size), model_.head());
       for (int64_t i = 0; i < count; ++i) {
         if (rows[i] < begin || rows[i] >= begin + size) continue;
         // Sequences of one row come one after another; a run of consecutive rows is drawn in one call.
@@ -212,22 +252,23 @@ class Decoder {
     std::vector<float> logprobs(m);
     for (int64_t i = 0; i < m; ++i) {
       int64_t sequence = sequences[begin + i].sequence;
-      ids[i] = ids_[sequence];
-      positions[i] = static_cast<int32_t>(out_[sequence].tokens.size());
+      ids[i] = queue_.ids[sequence];
+      positions[i] = static_cast<int32_t>(queue_.out[sequence].tokens.size());
     }
     backend_.sample(tokens.data(), logprobs.data(), logits, ids.data(), positions.data(), m, model_.config().vocab_size, settings_.sampling);
     for (int64_t i = 0; i < m; ++i) {
       if (tokens[i] < 0) throw Error("ERR_NON_FINITE", "Generation met logits that are not finite: the model's weights have diverged or are corrupt.");
       Active& s = sequences[begin + i];
       s.token = tokens[i];
-      out_[s.sequence].tokens.push_back(tokens[i]);
-      out_[s.sequence].logprobs.push_back(logprobs[i]);
+      queue_.out[s.sequence].tokens.push_back(tokens[i]);
+      queue_.out[s.sequence].logprobs.push_back(logprobs[i]);
+      if (settings_.stream_tokens) queue_.sampled(s.sequence, tokens[i]);
     }
   }
 
   // Keeps a sequence active, or finishes it and frees its slot.
   void accept(const Active& s) {
-    GeneratedSequence& sequence = out_[s.sequence];
+    GeneratedSequence& sequence = queue_.out[s.sequence];
     bool stop =
         std::find(settings_.stop_tokens.begin(), settings_.stop_tokens.end(), s.token) != settings_.stop_tokens.end() || ends_in_stop_string(sequence.tokens);
     if (!stop && static_cast<int64_t>(sequence.tokens.size()) < settings_.max_new_tokens) {
@@ -236,7 +277,7 @@ class Decoder {
     }
     sequence.stopped = stop;
     free_.push_back(s.slot);
-    job_.report(++finished_, total_);
+    queue_.finished();
   }
 
   // True when the newest token completes a stop string (which may have begun in earlier tokens).
@@ -257,17 +298,16 @@ class Decoder {
   Qwen2& model_;
   Backend& backend_;
   const PackedBatch& prompts_;
-  const std::vector<uint64_t>& ids_;
   const GenerateSettings& settings_;
   JobContext& job_;
+  Queue& queue_;
   Arena& cache_arena_;
   Arena prefill_arena_, last_arena_, step_arena_;
   std::vector<Tensor> keys_, values_;  // per layer; see Backend::decode_attention
   std::vector<float> logits_;
-  std::vector<GeneratedSequence> out_;
   std::vector<int32_t> free_;
   std::vector<Active> active_;
-  int64_t capacity_ = 0, slots_ = 0, total_ = 0, next_ = 0, finished_ = 0;
+  int64_t capacity_, slots_;
 };
 
 }  // namespace
@@ -275,7 +315,24 @@ class Decoder {
 std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& sequence_ids, const GenerateSettings& settings,
                                         JobContext& job) {
   if (prompts.rows() == 0 || settings.samples == 0) return {};
-  return Decoder(model, prompts, sequence_ids, settings, job).run();
+  Queue queue(prompts, sequence_ids, settings, job);
+  int64_t longest = 0;
+  for (int64_t p = 0; p < prompts.rows(); ++p) longest = std::max<int64_t>(longest, prompts.offsets[p + 1] - prompts.offsets[p]);
+  int64_t capacity = (longest + settings.max_new_tokens + 15) / 16 * 16;
+  int64_t slots = std::min(settings.max_batch, queue.total), shards = model.backend().decode_shards(slots);
+  model.rope_table(capacity);
+  model.pack_weights();
+  for (int64_t i = 0; i < shards; ++i) model.cache_arena(i);
+  model.backend().run_shards(shards, [&](int64_t shard) {
+    JobScope scope(job);
+    try {
+      Decoder(model, prompts, settings, job, queue, model.cache_arena(shard), (slots + shards - 1) / shards, capacity).run();
+    } catch (...) {
+      queue.fail();
+      throw;
+    }
+  });
+  return std::move(queue.out);
 }
 
 }  // namespace pk

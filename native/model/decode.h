@@ -18,6 +18,7 @@ struct GenerateSettings {
   std::vector<int32_t> stop_tokens;
   std::vector<std::string> stop_strings;
   std::vector<std::string> token_bytes;  // [V], needed with stop strings only
+  bool stream_tokens = false;            // also report every token as it is drawn: progress(sequence, -1 - token)
 };
 
 struct GeneratedSequence {

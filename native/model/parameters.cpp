@@ -4,41 +4,72 @@
 
 namespace pk {
 
-// joined: follows the previous parameter without padding, so that both are one matrix to the engine.
-int64_t ParameterTable::add(const std::string& name, int64_t rows, int64_t cols, bool matrix, bool joined) {
-  if (!joined) size = (size + 31) / 32 * 32;
-  int64_t offset = size;
+namespace {
+
+int64_t padded(int64_t n) { return (n + 31) / 32 * 32; }
+
+}  // namespace
+
+// joined: follows the previous matrix without padding, so that both are one to the engine.
+int64_t ParameterTable::add_matrix(const std::string& name, int64_t rows, int64_t cols, bool joined) {
+  int64_t offset = joined ? next_matrix_ : padded(next_matrix_);
   index_[name] = entries.size();
-  entries.push_back({name, offset, rows, cols, matrix});
-  size += rows * cols;
+  entries.push_back({name, offset, rows, cols, true});
+  next_matrix_ = offset + rows * cols;
   return offset;
 }
 
-ParameterTable::ParameterTable(const ModelConfig& c) {
+int64_t ParameterTable::add_vector(const std::string& name, int64_t cols, bool joined) {
+  int64_t offset = joined ? next_vector_ : padded(next_vector_);
+  index_[name] = entries.size();
+  entries.push_back({name, offset, 1, cols, false});
+  next_vector_ = offset + cols;
+  return offset;
+}
+
+// The first pass only counts the matrices, so that the second knows where the vectors begin.
+ParameterTable::ParameterTable(const ModelConfig& config) {
+  place(config, 0);
+  vectors = padded(next_matrix_);
+  place(config, vectors);
+  size = padded(next_vector_);
+}
+
+void ParameterTable::place(const ModelConfig& c, int64_t first_vector) {
+  entries.clear();
+  layers.clear();
+  index_.clear();
+  next_matrix_ = 0;
+  next_vector_ = first_vector;
   int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
-  embedding = add("model.embed_tokens.weight", c.vocab_size, c.hidden_size, true, false);
+  embedding = add_matrix("model.embed_tokens.weight", c.vocab_size, c.hidden_size);
   for (int64_t i = 0; i < c.layers; ++i) {
     std::string layer = "model.layers." + std::to_string(i) + ".", attention = layer + "self_attn.", mlp = layer + "mlp.";
     LayerOffsets at{};
-    at.attention_norm = add(layer + "input_layernorm.weight", 1, c.hidden_size, false, false);
-    at.qkv = add(attention + "q_proj.weight", q, c.hidden_size, true, false);
-    add(attention + "k_proj.weight", kv, c.hidden_size, true, true);
-    add(attention + "v_proj.weight", kv, c.hidden_size, true, true);
+    at.attention_norm = add_vector(layer + "input_layernorm.weight", c.hidden_size);
+    at.qkv = add_matrix(attention + "q_proj.weight", q, c.hidden_size);
+    add_matrix(attention + "k_proj.weight", kv, c.hidden_size, true);
+    add_matrix(attention + "v_proj.weight", kv, c.hidden_size, true);
     if (c.qkv_bias) {
-      at.qkv_bias = add(attention + "q_proj.bias", 1, q, false, false);
-      add(attention + "k_proj.bias", 1, kv, false, true);
-      add(attention + "v_proj.bias", 1, kv, false, true);
+      at.qkv_bias = add_vector(attention + "q_proj.bias", q);
+      add_vector(attention + "k_proj.bias", kv, true);
+      add_vector(attention + "v_proj.bias", kv, true);
     }
-    at.o = add(attention + "o_proj.weight", c.hidden_size, q, true, false);
-    at.mlp_norm = add(layer + "post_attention_layernorm.weight", 1, c.hidden_size, false, false);
-    at.gate_up = add(mlp + "gate_proj.weight", c.feed_forward_size, c.hidden_size, true, false);
-    add(mlp + "up_proj.weight", c.feed_forward_size, c.hidden_size, true, true);
-    at.down = add(mlp + "down_proj.weight", c.hidden_size, c.feed_forward_size, true, false);
+    at.o = add_matrix(attention + "o_proj.weight", c.hidden_size, q);
+    if (c.o_bias) at.o_bias = add_vector(attention + "o_proj.bias", c.hidden_size);
+    at.mlp_norm = add_vector(layer + "post_attention_layernorm.weight", c.hidden_size);
+    at.gate_up = add_matrix(mlp + "gate_proj.weight", c.feed_forward_size, c.hidden_size);
+    add_matrix(mlp + "up_proj.weight", c.feed_forward_size, c.hidden_size, true);
+    at.down = add_matrix(mlp + "down_proj.weight", c.hidden_size, c.feed_forward_size);
+    if (c.mlp_bias) {
+      at.gate_up_bias = add_vector(mlp + "gate_proj.bias", c.feed_forward_size);
+      add_vector(mlp + "up_proj.bias", c.feed_forward_size, true);
+      at.down_bias = add_vector(mlp + "down_proj.bias", c.hidden_size);
+    }
     layers.push_back(at);
   }
-  final_norm = add("model.norm.weight", 1, c.hidden_size, false, false);
-  head = c.tied_head ? embedding : add("lm_head.weight", c.vocab_size, c.hidden_size, true, false);
-  size = (size + 31) / 32 * 32;
+  final_norm = add_vector("model.norm.weight", c.hidden_size);
+  head = c.tied_head ? embedding : add_matrix("lm_head.weight", c.vocab_size, c.hidden_size);
 }
 
 const Parameter& ParameterTable::find(const std::string& name) const {

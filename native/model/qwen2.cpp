@@ -9,6 +9,10 @@
 
 namespace pk {
 
+namespace {
+constexpr int64_t kPackedLimit = int64_t{256} << 20;  // bytes of packed weights: of larger ones a second copy costs more than it gains
+}
+
 PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* offsets, int64_t rows) {
   PackedBatch batch{{tokens, tokens + n}, {offsets, offsets + rows + 1}, std::vector<int32_t>(static_cast<size_t>(n))};
   for (int64_t r = 0; r < rows; ++r)
@@ -16,26 +20,27 @@ PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* o
   return batch;
 }
 
-Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute)
+Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute, bool trainable)
     : backend_(backend),
       config_(config),
       table_(config),
       compute_(compute),
       recompute_(recompute),
+      trainable_(trainable),
       values_(backend),
       gradients_(backend),
       moment1_(backend),
       moment2_(backend),
       cast_arena_(backend),
+      packed_arena_(backend),
       rope_arena_(backend),
       kept_arena_(backend),
-      work_arena_(backend),
-      cache_arena_(backend) {
+      work_arena_(backend) {
   flat(Slot::value);
   if (compute_ == DType::bf16) {
-    cast_arena_.take(DType::bf16, 1, table_.size);
+    cast_arena_.take(DType::bf16, 1, table_.vectors);
     cast_arena_.allocate();
-    values_cast_ = cast_arena_.take(DType::bf16, 1, table_.size).as<bf16>();
+    values_cast_ = cast_arena_.take(DType::bf16, 1, table_.vectors).as<bf16>();
   }
 }
 
@@ -44,11 +49,40 @@ Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool re
 float* Qwen2::flat(Slot slot) {
   Flat& f = slot == Slot::value ? values_ : slot == Slot::gradient ? gradients_ : slot == Slot::first_moment ? moment1_ : moment2_;
   if (!f.data) {
-    f.arena.take(DType::f32, 1, table_.size);
+    int64_t size = slot == Slot::value && !has_masters() ? table_.size - table_.vectors : table_.size;
+    f.arena.take(DType::f32, 1, size);
     f.arena.allocate();
-    f.data = f.arena.take(DType::f32, 1, table_.size).f32();
+    f.data = f.arena.take(DType::f32, 1, size).f32();
   }
   return f.data;
+}
+
+Tensor Qwen2::stored(const Parameter& p, Slot slot) {
+  if (slot != Slot::value) return {flat(slot) + p.offset, DType::f32, p.rows, p.cols};
+  if (!p.matrix) return {vector(p.offset), DType::f32, p.rows, p.cols};
+  Tensor all = matrices();
+  return {all.as<char>() + p.offset * dtype_size(all.dtype), all.dtype, p.rows, p.cols};
+}
+
+void Qwen2::write(const Parameter& p, Slot slot, const float* host) {
+  Tensor to = stored(p, slot);
+  if (to.dtype == DType::f32) return backend_.copy_from_host(to.data, host, to.bytes());
+  std::vector<bf16> rounded(static_cast<size_t>(p.size()));
+  for (int64_t i = 0; i < p.size(); ++i) rounded[static_cast<size_t>(i)] = to_bf16(host[i]);
+  backend_.copy_from_host(to.data, rounded.data(), to.bytes());
+}
+
+void Qwen2::read(float* host, const Parameter& p, Slot slot) {
+  Tensor from = stored(p, slot);
+  if (from.dtype == DType::f32) return backend_.copy_to_host(host, from.data, from.bytes());
+  std::vector<bf16> rounded(static_cast<size_t>(p.size()));
+  backend_.copy_to_host(rounded.data(), from.data, from.bytes());
+  for (int64_t i = 0; i < p.size(); ++i) host[i] = to_float(rounded[static_cast<size_t>(i)]);
+}
+
+Tensor Qwen2::matrices() {
+  if (has_masters()) return {values_.data, DType::f32, 1, table_.vectors};
+  return {values_cast_, DType::bf16, 1, table_.vectors};
 }
 
 bool Qwen2::has(Slot slot) const {
@@ -57,8 +91,9 @@ bool Qwen2::has(Slot slot) const {
 }
 
 void Qwen2::weights_changed() {
-  if (values_cast_) backend_.cast({values_cast_, DType::bf16, 1, table_.size}, {values_.data, DType::f32, 1, table_.size});
+  if (values_cast_ && has_masters()) backend_.cast({values_cast_, DType::bf16, 1, table_.vectors}, matrices());
   kept_ = false;
+  packed_.clear();
 }
 
 // Matrices normal(0, std), norms one, biases zero; each element from its own counter, so the order does not matter.
@@ -72,7 +107,7 @@ void Qwen2::initialize(uint64_t seed, float std) {
         host[static_cast<size_t>(i)] = std * std::sqrt(-2.0f * std::log(philox_uniform(draw[0]))) * std::cos(6.28318531f * philox_uniform(draw[1]));
       }
     }
-    backend_.copy_from_host(value(entry.offset), host.data(), entry.size() * 4);
+    write(entry, Slot::value, host.data());
   }
   weights_changed();
 }
@@ -80,7 +115,12 @@ void Qwen2::initialize(uint64_t seed, float std) {
 void Qwen2::copy_from(Qwen2& other) {
   if (other.table_.size != table_.size || other.table_.entries.size() != table_.entries.size())
     throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model of the same configuration.");
-  backend_.copy(flat(Slot::value), other.flat(Slot::value), table_.size * 4);
+  Tensor to = matrices(), from = other.matrices();
+  if (to.dtype == from.dtype)
+    backend_.copy(to.data, from.data, to.bytes());
+  else
+    backend_.cast(to, from);
+  backend_.copy(vector(table_.vectors), other.vector(table_.vectors), (table_.size - table_.vectors) * 4);
   weights_changed();
 }
 
@@ -89,7 +129,46 @@ Tensor Qwen2::weight(int64_t offset, int64_t rows, int64_t cols) {
   return {values_.data + offset, DType::f32, rows, cols};
 }
 
-int64_t Qwen2::parameter_bytes() const { return values_.arena.bytes() + cast_arena_.bytes(); }
+// Copies all weights of products into the backend's favourite layout, where it has one and they are not too large.
+void Qwen2::pack_weights() {
+  if (!packed_.empty() || !values_cast_ || 2 * table_.vectors > kPackedLimit) return;
+  std::vector<Tensor> weights{head()};
+  for (const LayerOffsets& at : table_.layers) {
+    int64_t c = config_.hidden_size, f = config_.feed_forward_size;
+    for (Tensor w : {weight(at.qkv, shape().qkv_size(), c), weight(at.o, c, shape().q_size()), weight(at.gate_up, 2 * f, c), weight(at.down, c, f)})
+      weights.push_back(w);
+  }
+  packed_arena_.reset();
+  for (int pass = 0; pass < 2; ++pass) {
+    if (pass == 1) packed_arena_.allocate();
+    for (Tensor w : weights) {
+      int64_t bytes = backend_.packed_bytes(w.rows, w.cols);
+      if (bytes == 0) return packed_.clear();
+      Tensor space = packed_arena_.take(DType::bf16, 1, (bytes + 1) / 2);
+      if (pass == 0) continue;
+      backend_.pack(space.data, w);
+      packed_[w.data] = {space.data, DType::packed, w.rows, w.cols};
+    }
+  }
+}
+
+void Qwen2::linear(Tensor out, Tensor in, Tensor weight, const float* bias) {
+  auto packed = packed_.find(weight.data);
+  backend_.matmul(out, in, false, packed == packed_.end() ? weight : packed->second, true, bias, false);
+}
+
+Arena& Qwen2::cache_arena(int64_t shard) {
+  while (static_cast<int64_t>(cache_arenas_.size()) <= shard) cache_arenas_.push_back(std::make_unique<Arena>(backend_));
+  return *cache_arenas_[static_cast<size_t>(shard)];
+}
+
+int64_t Qwen2::cache_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& arena : cache_arenas_) bytes += arena->bytes();
+  return bytes;
+}
+
+int64_t Qwen2::parameter_bytes() const { return values_.arena.bytes() + cast_arena_.bytes() + packed_arena_.bytes(); }
 
 const float* Qwen2::rope_table(int64_t positions) {
   if (positions > rope_positions_) {
@@ -97,11 +176,10 @@ const float* Qwen2::rope_table(int64_t positions) {
     std::vector<float> host(static_cast<size_t>(count * config_.head_size));
     for (int64_t t = 0; t < count; ++t)
       for (int64_t d = 0; d < half; ++d) {
-        // float32 frequencies and angles, as transformers computes them
-        float frequency = static_cast<float>(1.0 / std::pow(config_.rope_theta, 2.0 * static_cast<double>(d) / static_cast<double>(config_.head_size)));
-        float angle = static_cast<float>(t) * frequency;
-        host[static_cast<size_t>(t * config_.head_size + d)] = static_cast<float>(std::cos(static_cast<double>(angle)));
-        host[static_cast<size_t>(t * config_.head_size + half + d)] = static_cast<float>(std::sin(static_cast<double>(angle)));
+        // float32 angles, as transformers computes them
+        float angle = static_cast<float>(t) * config_.rope_frequencies[static_cast<size_t>(d)];
+        host[static_cast<size_t>(t * config_.head_size + d)] = static_cast<float>(std::cos(static_cast<double>(angle))) * config_.rope_scale;
+        host[static_cast<size_t>(t * config_.head_size + half + d)] = static_cast<float>(std::sin(static_cast<double>(angle))) * config_.rope_scale;
       }
     rope_arena_.reset();
     rope_arena_.release();
@@ -174,24 +252,24 @@ void Qwen2::layout(int64_t n, int64_t scored, bool keep) {
 void Qwen2::layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, qkv = shape().qkv_size();
-  backend_.rmsnorm_forward(a.normed_in, a.rstd_in.f32(), a.x_in, x, delta, value(at.attention_norm), config_.rms_norm_eps);
-  backend_.matmul(a.qkv, a.normed_in, false, weight(at.qkv, qkv, c), true, config_.qkv_bias ? value(at.qkv_bias) : nullptr, false);
+  backend_.rmsnorm_forward(a.normed_in, a.rstd_in.f32(), a.x_in, x, delta, vector(at.attention_norm), config_.rms_norm_eps);
+  linear(a.qkv, a.normed_in, weight(at.qkv, qkv, c), bias(at.qkv_bias));
   backend_.rope(a.qkv, positions, rope_table_, shape(), false);
 }
 
-// x_mid = x_in + attention @ Wo^T; delta = (silu(gate) * up) @ Wdown^T of norm(x_mid)
+// x_mid = x_in + attention @ Wo^T; delta = (silu(gate) * up) @ Wdown^T of norm(x_mid); biases where the model has them
 void Qwen2::layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, f = config_.feed_forward_size;
-  backend_.matmul(delta, a.attention, false, weight(at.o, c, shape().q_size()), true, nullptr, false);
-  backend_.rmsnorm_forward(a.normed_mid, a.rstd_mid.f32(), a.x_mid, a.x_in, delta, value(at.mlp_norm), config_.rms_norm_eps);
-  backend_.matmul(a.gate_up, a.normed_mid, false, weight(at.gate_up, 2 * f, c), true, nullptr, false);
+  linear(delta, a.attention, weight(at.o, c, shape().q_size()), bias(at.o_bias));
+  backend_.rmsnorm_forward(a.normed_mid, a.rstd_mid.f32(), a.x_mid, a.x_in, delta, vector(at.mlp_norm), config_.rms_norm_eps);
+  linear(a.gate_up, a.normed_mid, weight(at.gate_up, 2 * f, c), bias(at.gate_up_bias));
   backend_.swiglu_forward(act, a.gate_up);
-  backend_.matmul(delta, act, false, weight(at.down, c, f), true, nullptr, false);
+  linear(delta, act, weight(at.down, c, f), bias(at.down_bias));
 }
 
 void Qwen2::final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta) {
-  backend_.rmsnorm_forward(normed, rstd, x_out, x, delta, value(table_.final_norm), config_.rms_norm_eps);
+  backend_.rmsnorm_forward(normed, rstd, x_out, x, delta, vector(table_.final_norm), config_.rms_norm_eps);
 }
 
 void Qwen2::run_layers(const PackedBatch& batch, bool keep, JobContext& job) {
@@ -244,7 +322,7 @@ void Qwen2::logits(float* out, const PackedBatch& batch, JobContext& job) {
   if (batch.size() == 0) return;
   layout(batch.size(), 0, false);
   run_layers(batch, false, job);
-  backend_.matmul({out, batch.size(), config_.vocab_size}, w_.normed_final, false, head(), true, nullptr, false);
+  linear({out, batch.size(), config_.vocab_size}, w_.normed_final, head());
 }
 
 }  // namespace pk

@@ -1,8 +1,12 @@
-// Qwen2: the language model on a Backend. Forward, backward and AdamW over packed batches; see parameters.h for weights
-// and decode.h for generation. Sees nothing of a device but ops/backend.h.
+// Qwen2: the language model on a Backend, and Llama, which differs in its biases only. Forward, backward and AdamW over packed
+// batches; see parameters.h for weights and decode.h for generation. Sees nothing of a device but ops/backend.h.
+//
+// A trainable model keeps float32 masters of all weights, and when it computes in bfloat16 rounded matrices beside them. A
+// frozen bfloat16 model keeps the rounded matrices alone, and float32 vectors.
 #pragma once
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/arena.h"
@@ -49,7 +53,7 @@ class Qwen2 {
  public:
   enum class Slot { value, gradient, first_moment, second_moment };
 
-  Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute);
+  Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute, bool trainable);
 
   const ModelConfig& config() const { return config_; }
   const ParameterTable& table() const { return table_; }
@@ -57,8 +61,10 @@ class Qwen2 {
   DType compute() const { return compute_; }
   HeadShape shape() const { return {config_.heads, config_.kv_heads, config_.head_size}; }
 
-  // Weights. values() is flat host-visible memory on the CPU backend; call weights_changed() after writing to it.
-  float* flat(Slot slot);  // allocates gradients and moments on first use
+  // Weights, gradients and moments, in the backend's memory. Call weights_changed() after writing values.
+  Tensor stored(const Parameter& p, Slot slot);  // where and as what a parameter is kept; allocates gradients and moments on first use
+  void write(const Parameter& p, Slot slot, const float* host);
+  void read(float* host, const Parameter& p, Slot slot);
   bool has(Slot slot) const;
   void initialize(uint64_t seed, float std);
   void copy_from(Qwen2& other);
@@ -78,8 +84,10 @@ class Qwen2 {
   StepResult step(const StepSettings& settings);
 
   // Parts used by decoding too. delta [N, C] T is what the layer adds to the residual stream.
-  Tensor weight(int64_t offset, int64_t rows, int64_t cols);  // in the compute type
-  float* value(int64_t offset) { return flat(Slot::value) + offset; }
+  Tensor weight(int64_t offset, int64_t rows, int64_t cols);  // a matrix, in the compute type
+  void pack_weights();                                        // before many products with few rows; holds until the weights change
+  void linear(Tensor out /*[N,K]*/, Tensor in /*[N,M]*/, Tensor weight /*[K,M]*/, const float* bias = nullptr /*[K]*/);
+  float* vector(int64_t offset) { return values_.data + offset - (has_masters() ? 0 : table_.vectors); }
   void layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions);
   void layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta);
   void final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta);
@@ -88,12 +96,17 @@ class Qwen2 {
   LayerActivations take_layer(Arena& arena, int64_t n, bool inference);
   const float* rope_table(int64_t positions);
 
-  Arena& cache_arena() { return cache_arena_; }  // the KV cache: kept from one generation to the next, as mapping it anew costs time
+  Arena& cache_arena(int64_t shard);  // of the KV cache: kept from one generation to the next, as mapping it anew costs time
 
   int64_t parameter_bytes() const;
-  int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes() + cache_arena_.bytes(); }
+  int64_t cache_bytes() const;
+  int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes() + cache_bytes(); }
 
  private:
+  bool has_masters() const { return trainable_ || compute_ == DType::f32; }
+  float* flat(Slot slot);
+  Tensor matrices();  // all of them, in their most exact form
+  float* bias(int64_t offset) { return offset < 0 ? nullptr : vector(offset); }
   void run_layers(const PackedBatch& batch, bool keep, JobContext& job);
   void layout(int64_t n, int64_t scored, bool keep);
   void recompute_layer(int64_t layer);
@@ -105,7 +118,7 @@ class Qwen2 {
   ModelConfig config_;
   ParameterTable table_;
   DType compute_;
-  bool recompute_;
+  bool recompute_, trainable_;
   int64_t step_count_ = 0;
 
   struct Flat {
@@ -115,14 +128,17 @@ class Qwen2 {
   };
   Flat values_, gradients_, moment1_, moment2_;
   Arena cast_arena_;
-  bf16* values_cast_ = nullptr;  // [size] when computing in bfloat16
+  Arena packed_arena_;
+  std::unordered_map<const void*, Tensor> packed_;  // by the weight's place; empty when stale
+  bf16* values_cast_ = nullptr;                     // [vectors] when computing in bfloat16
   Arena rope_arena_;
   int64_t rope_positions_ = 0;
   float* rope_table_ = nullptr;
 
-  Arena kept_arena_, work_arena_, cache_arena_;
-  std::vector<LayerActivations> layers_;  // one per layer, or a single shared one
-  std::vector<Tensor> layer_inputs_;      // [N, C] f32 per layer, when recomputing
+  Arena kept_arena_, work_arena_;
+  std::vector<std::unique_ptr<Arena>> cache_arenas_;  // one per shard of decoding
+  std::vector<LayerActivations> layers_;              // one per layer, or a single shared one
+  std::vector<Tensor> layer_inputs_;                  // [N, C] f32 per layer, when recomputing
   struct Work {
     Tensor delta, act, x_final, rstd_final, normed_final, scored_hidden, lse;
     Tensor d_x, d_x_cast, d_normed, d_gate_up, d_act, d_attention, d_qkv, d_scored;

@@ -7,6 +7,7 @@
 namespace pk {
 
 void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext& job) {
+  if (!trainable_) throw Error("ERR_STATE", "backward() needs a trainable model, but this one was made without.");
   if (!kept_) throw Error("ERR_STATE", "backward() needs a forward() that kept its activations since the last change of the weights.");
   kept_ = false;
   int64_t scored = static_cast<int64_t>(scored_rows_.size());
@@ -20,7 +21,7 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
     job.check();
     backend_.scatter_rows(w_.d_normed, w_.d_scored, scored_rows_.data());
     backend_.zero(w_.d_x.data, w_.d_x.bytes());
-    backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + table_.final_norm, w_.d_normed, w_.x_final, value(table_.final_norm), w_.rstd_final.f32());
+    backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + table_.final_norm, w_.d_normed, w_.x_final, vector(table_.final_norm), w_.rstd_final.f32());
     for (int64_t l = config_.layers - 1; l >= 0; --l) {
       if (recompute_) recompute_layer(l);
       const LayerActivations& a = layers_[recompute_ ? 0 : l];
@@ -50,11 +51,13 @@ void Qwen2::backward_mlp(int64_t layer, const LayerActivations& a) {
   int64_t c = config_.hidden_size, f = config_.feed_forward_size;
   float* gradients = flat(Slot::gradient);
   backend_.matmul(w_.d_act, w_.d_x_cast, false, weight(at.down, c, f), false, nullptr, false);
+  if (at.down_bias >= 0) backend_.column_sum(gradients + at.down_bias, w_.d_x_cast);
   backend_.swiglu_backward(w_.d_gate_up, w_.act, w_.d_act, a.gate_up);
+  if (at.gate_up_bias >= 0) backend_.column_sum(gradients + at.gate_up_bias, w_.d_gate_up);
   backend_.matmul({gradients + at.down, c, f}, w_.d_x_cast, true, w_.act, false, nullptr, true);
   backend_.matmul({gradients + at.gate_up, 2 * f, c}, w_.d_gate_up, true, a.normed_mid, false, nullptr, true);
   backend_.matmul(w_.d_normed, w_.d_gate_up, false, weight(at.gate_up, 2 * f, c), false, nullptr, false);
-  backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + at.mlp_norm, w_.d_normed, a.x_mid, value(at.mlp_norm), a.rstd_mid.f32());
+  backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + at.mlp_norm, w_.d_normed, a.x_mid, vector(at.mlp_norm), a.rstd_mid.f32());
 }
 
 void Qwen2::backward_attention(int64_t layer, const LayerActivations& a) {
@@ -63,12 +66,13 @@ void Qwen2::backward_attention(int64_t layer, const LayerActivations& a) {
   float* gradients = flat(Slot::gradient);
   backend_.matmul(w_.d_attention, w_.d_x_cast, false, weight(at.o, c, d), false, nullptr, false);
   backend_.matmul({gradients + at.o, c, d}, w_.d_x_cast, true, a.attention, false, nullptr, true);
+  if (at.o_bias >= 0) backend_.column_sum(gradients + at.o_bias, w_.d_x_cast);
   backend_.attention_backward(w_.d_qkv, w_.d_attention, a.attention, a.lse.f32(), a.qkv, batch_.offsets.data(), batch_.rows(), shape());
   backend_.rope(w_.d_qkv, batch_.positions.data(), rope_table_, shape(), true);
-  if (config_.qkv_bias) backend_.column_sum(gradients + at.qkv_bias, w_.d_qkv);
+  if (at.qkv_bias >= 0) backend_.column_sum(gradients + at.qkv_bias, w_.d_qkv);
   backend_.matmul({gradients + at.qkv, qkv, c}, w_.d_qkv, true, a.normed_in, false, nullptr, true);
   backend_.matmul(w_.d_normed, w_.d_qkv, false, weight(at.qkv, qkv, c), false, nullptr, false);
-  backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + at.attention_norm, w_.d_normed, a.x_in, value(at.attention_norm), a.rstd_in.f32());
+  backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + at.attention_norm, w_.d_normed, a.x_in, vector(at.attention_norm), a.rstd_in.f32());
 }
 
 void Qwen2::zero_gradients() {
@@ -83,6 +87,7 @@ void Qwen2::reset_optimizer() {
 }
 
 StepResult Qwen2::step(const StepSettings& s) {
+  if (!trainable_) throw Error("ERR_STATE", "step() needs a trainable model, but this one was made without.");
   float* gradients = flat(Slot::gradient);
   double norm = std::sqrt(backend_.squared_norm(gradients, table_.size));
   if (!std::isfinite(norm)) {
@@ -93,11 +98,12 @@ StepResult Qwen2::step(const StepSettings& s) {
   ++step_count_;
   for (const Parameter& p : table_.entries) {
     AdamWSettings settings{s.lr, s.beta1, s.beta2, s.eps, p.matrix ? s.weight_decay : 0.0f, step_count_, scale};
-    backend_.adamw(value(p.offset), values_cast_ ? values_cast_ + p.offset : nullptr, gradients + p.offset, flat(Slot::first_moment) + p.offset,
-                   flat(Slot::second_moment) + p.offset, p.size(), settings);
+    backend_.adamw(values_.data + p.offset, values_cast_ && p.matrix ? values_cast_ + p.offset : nullptr, gradients + p.offset,
+                   flat(Slot::first_moment) + p.offset, flat(Slot::second_moment) + p.offset, p.size(), settings);
   }
   zero_gradients();
   kept_ = false;
+  packed_.clear();
   return {norm, false};
 }
 

@@ -11,6 +11,7 @@
 // rounding. Ops do not check shapes (callers do); they throw pk::Error only for resources.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -79,6 +80,10 @@ class Backend : public Memory {
   // --- linear algebra -----------------------------------------------------------------------------------------------
   // out[M,N] (+)= op(a) @ op(b) (+ bias[N] on every row). op transposes when asked. Types: a and b alike; out f32 or T.
   virtual void matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const float* bias, bool accumulate) = 0;
+  // A copy of a bf16 weight in the layout that products with it as transposed b (nothing accumulated) read fastest; `packed` takes
+  // packed_bytes, 0 where the backend has no such layout. matmul takes the result as {packed, DType::packed, N, K}.
+  virtual int64_t packed_bytes(int64_t n, int64_t k) const = 0;
+  virtual void pack(void* packed, Tensor weight /*[N,K] bf16*/) = 0;
   virtual void cast(Tensor out, Tensor in) = 0;                                               // f32 -> bf16 or back, same size
   virtual void column_sum(float* out /*[cols], accumulates*/, Tensor in /*[N,cols] T*/) = 0;  // bias gradients
 
@@ -147,6 +152,10 @@ class Backend : public Memory {
   virtual void adamw(float* params, bf16* params_cast /*or null*/, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) = 0;
 
   // --- decoding (decode_attention.cpp, sample.cpp) ------------------------------------------------------------------
+  // How many independent batches `slots` sequences are best decoded in, and the running of that many at once: ops called by a body run
+  // on its share of the threads. The first error is thrown when all bodies have ended.
+  virtual int64_t decode_shards(int64_t /*slots*/) const { return 1; }
+  virtual void run_shards(int64_t /*shards*/, const std::function<void(int64_t shard)>& body) { body(0); }
   // One layer's cache: slots x NKV heads, each capacity x HD keys and capacity x HDP values of type T, laid out as the backend
   // likes; capacity is a multiple of 16. Appends k and v of qkv (rotated) at lengths[i], then attends over lengths[i] + 1 entries.
   virtual void decode_attention(Tensor out /*[M,D] T*/, Tensor keys, Tensor values, Tensor qkv /*[M,QKV] T*/, const int32_t* slots /*[M]*/,

@@ -61,7 +61,7 @@ describe("the main job's configuration", () => {
     const { place, prime, ...nested } = config;
     const flat: Record<string, unknown> = { ...place, ...prime };
     for (const [section, options] of Object.entries(nested)) for (const [key, value] of Object.entries(options)) flat[`${section}.${key}`] = value;
-    const fromFlags = Object.fromEntries(jobFlags(true).map((flag) => [flag.name, flag.default]));
+    const fromFlags = Object.fromEntries(jobFlags(true).map((flag) => [flag.path ?? flag.name, flag.default]));
     delete fromFlags.config;
     delete fromFlags.resume;
     expect(fromFlags).toEqual(flat as never);

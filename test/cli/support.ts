@@ -1,6 +1,6 @@
 // Runs the program as a user does: a process of its own, in a folder of its own.
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 export const ROOT = resolve(import.meta.dir, "../..");
@@ -51,7 +51,7 @@ export async function run(args: string[], entry?: string): Promise<Ended> {
 /** What must be equal between equal runs: metrics and rollouts with times left out, and hashes of all files of the newest checkpoints. */
 export function fingerprint(dir: string): Record<string, string> {
   const result: Record<string, string> = {};
-  for (const part of ["", "sft"]) {
+  for (const part of ["", "sft"].filter((name) => existsSync(join(dir, name)))) {
     const folder = join(dir, part);
     const rows = readFileSync(join(folder, "metrics.jsonl"), "utf8").trim().split("\n");
     result[join(part, "metrics.jsonl")] = rows.map((row) => JSON.stringify(withoutTimes(JSON.parse(row)))).join("\n");

@@ -1,6 +1,7 @@
 // Generation: decode equals forward, samples are a function of the seed and the sequence only, stopping, limits, progress.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { GenerateOptions, Model, Rollout } from "../../ts/model.ts";
+import { native } from "../../ts/native/addon.ts";
 import { expectClose, expectIdentical } from "../support/compare.ts";
 import { pack, randomModel, randomRows, rowOf, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
@@ -96,6 +97,24 @@ describe("samples depend on the seed and the sequence only", () => {
     using model = await randomModel();
     const expected = await model.generate(prompts, options);
     for (const maxBatch of [1, 2, 5, 18, 1000]) expectSame(await model.generate(prompts, { ...options, maxBatch }), expected);
+  });
+
+  test("not on the threads, each of which decodes a batch of its own when there are enough sequences", async () => {
+    for (const dtype of ["float32", "bfloat16"] as const) {
+      using model = await randomModel(TINY, { dtype });
+      const many = { ...options, samples: 16 }; // 96 sequences, of which some end early and let others in
+      const before = native().info().threads;
+      native().setThreads(1);
+      try {
+        const expected = await model.generate(prompts, { ...many, maxBatch: 70 });
+        for (const threads of [2, 3, 5]) {
+          native().setThreads(threads);
+          expectSame(await model.generate(prompts, { ...many, maxBatch: 16 * threads + 3 }), expected);
+        }
+      } finally {
+        native().setThreads(before);
+      }
+    }
   });
 
   test("not on the other prompts", async () => {
@@ -229,6 +248,14 @@ test("progress counts finished sequences up to their number", async () => {
   expect(seen.length).toBeGreaterThan(0);
   expect(seen.at(-1)).toEqual([24, 24]);
   for (let i = 1; i < seen.length; i++) expect(seen[i][0]).toBeGreaterThanOrEqual(seen[i - 1][0]);
+});
+
+test("weights that are not finite end every thread's batch with one error", async () => {
+  using model = await randomModel();
+  const { shape } = model.native.parameters().find(({ name }) => name === "model.norm.weight") ?? { shape: [] };
+  await model.native.writeParameter("model.norm.weight", new Float32Array(shape[0]).fill(Number.NaN));
+  await expect(model.generate(prompts, { samples: 16, maxNewTokens: 5 })).rejects.toThrow("not finite");
+  expect(model.native.parameters().length).toBeGreaterThan(0);
 });
 
 test("generation leaves gradients and the optimizer alone", async () => {

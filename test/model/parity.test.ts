@@ -1,4 +1,4 @@
-// The engine against recorded transformers/PyTorch runs (test/fixtures/record_qwen2.py): logits, log-probs, entropies,
+// The engine against recorded transformers/PyTorch runs (test/fixtures/record_models.py): logits, log-probs, entropies,
 // every gradient tensor, ten AdamW steps, greedy continuations.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
@@ -65,7 +65,7 @@ for (const name of FIXTURE_NAMES) {
 
     test("greedy continuations", async () => {
       using model = await load(name);
-      const rollouts = await model.generate(recording.rows, { maxNewTokens: 12, temperature: 0 });
+      const rollouts = await model.generate(recording.rows, { maxNewTokens: 12, temperature: 0, stop: { tokens: [] } });
       expect(rollouts.map((rollout) => Array.from(rollout.tokens))).toEqual(recording.greedy);
     });
   });
@@ -96,5 +96,16 @@ describe("reading the two spellings of config.json", () => {
   test("rope_parameters and head_dim", async () => {
     using model = await load("qwen2_untied");
     expect(model.config).toMatchObject({ ropeTheta: 1e6, tieWordEmbeddings: false, headDim: 24, rmsNormEps: 1e-5 });
+  });
+  test("rope_scaling, its type called type", async () => {
+    using model = await load("qwen2_yarn");
+    expect(model.config).toMatchObject({ ropeTheta: 1e6, ropeScaling: { type: "yarn", factor: 4, originalMaxPositionEmbeddings: 512 } });
+    using biased = await load("llama_bias");
+    expect(biased.config).toMatchObject({ architecture: "llama", attentionBias: true, mlpBias: true, ropeScaling: { type: "linear", factor: 2.5 } });
+  });
+  test("scaling in rope_parameters", async () => {
+    using model = await load("llama_llama3");
+    const ropeScaling = { type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 64 };
+    expect(model.config).toMatchObject({ architecture: "llama", attentionBias: false, mlpBias: false, ropeTheta: 5e5, ropeScaling });
   });
 });

@@ -11,6 +11,8 @@ const SIZES: [number, number, number][] = [
   [127, 31, 64],
   [64, 128, 33],
   [5, 300, 257],
+  [1030, 17, 20], // from 1,024 rows on, b is packed on the way
+  [1024, 48, 33],
 ];
 
 for (const { dtype, tolerance, round } of PRECISIONS) {

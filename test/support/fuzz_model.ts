@@ -90,10 +90,13 @@ function nativeCall(): Call {
     headSize: 4,
     feedForwardSize: 8,
     vocabSize: 9,
-    ropeTheta: 1e4,
+    ropeFrequencies: new Float32Array([1, 0.01]),
+    ropeScale: 1,
     rmsNormEps: 1e-6,
     tiedHead: true,
     qkvBias: true,
+    oBias: false,
+    mlpBias: false,
   };
   const options = {
     samples: 1,

@@ -6,9 +6,9 @@ import { Random } from "./random.ts";
 import { type RecordedTensor, readSafetensors } from "./safetensors.ts";
 
 export const FIXTURES = join(import.meta.dirname, "..", "fixtures");
-export const FIXTURE_NAMES = ["qwen2_tied", "qwen2_untied"] as const;
+export const FIXTURE_NAMES = ["qwen2_tied", "qwen2_untied", "qwen2_yarn", "llama_llama3", "llama_bias"] as const;
 
-/** What test/fixtures/record_qwen2.py wrote for one model. */
+/** What test/fixtures/record_models.py wrote for one model. */
 export interface Recording {
   rows: number[][];
   promptLengths: number[];

@@ -143,7 +143,13 @@ test("what would be carried out differently is refused, by name", () => {
     ["pre_tokenizer.behavior", (json) => Object.assign(json.pre_tokenizer.pretokenizers[0], { behavior: "MergedWithNext" })],
     ["split_special_tokens", (_, config) => Object.assign(config, { split_special_tokens: true })],
     ["eos_token", (_, config) => Object.assign(config, { eos_token: null })],
-    ["could not be loaded: Unknown Decoder type", (json) => Object.assign(json.decoder, { type: "Mystery" })],
+    ["fuse_unk", (json) => Object.assign(json.model, { fuse_unk: true })],
+    ["normalizer", (json) => Object.assign(json, { normalizer: { type: "StripAccents" } })],
+    ["pre_tokenizer", (json) => Object.assign(json.pre_tokenizer.pretokenizers[0], { type: "Whitespace" })],
+    ["add_prefix_space", (json) => Object.assign(json.pre_tokenizer.pretokenizers[1], { add_prefix_space: true })],
+    ["decoder", (json) => Object.assign(json.decoder, { type: "Mystery" })],
+    ["decoder", (json) => Object.assign(json, { decoder: null })],
+    ["could not be loaded", (json) => Object.assign(json.pre_tokenizer.pretokenizers[0], { pattern: { Regex: "(" } })],
   ];
   for (const [name, change] of refusals) {
     const json = arithmeticTokenizerJson();

@@ -1,11 +1,14 @@
 // Flags: a table made from the typed configurations, and the reading of a command line by it. citty does the parsing.
 import type { ArgsDef } from "citty";
+import { z } from "zod";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 
 export interface Flag {
   /** Dots lead into nested options: "sft.steps". */
   name: string;
+  /** Where the value goes, when not to `name`. */
+  path?: string;
   type: "number" | "boolean" | "string";
   description: string;
   choices?: readonly string[];
@@ -51,7 +54,7 @@ export function readFlags(args: Record<string, unknown>, flags: readonly Flag[])
       const names = flags.map(({ name }) => name);
       throw new PrimekitError("ERR_CONFIG", `There is no option --${key}.${didYouMean(key, names, (name) => `--${name}`)} See --help.`);
     }
-    assign(options, flag.name, parseValue(flag, value));
+    assign(options, flag.path ?? flag.name, parseValue(flag, value));
   }
   const stray = (args._ as string[])[0];
   if (stray !== undefined)
@@ -69,12 +72,25 @@ export function mergeOptions(base: Options, over: Options): Options {
   return result;
 }
 
+type FlatSchema = z.ZodObject<Record<string, z.ZodDefault<z.ZodType>>>;
+
+/** The flags of a flat schema; `defaults` stand in for the schema's own. */
+export function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults: Options): Flag[] {
+  return Object.entries((schema as FlatSchema).shape).map(([key, field]) => {
+    const inner = field.unwrap();
+    const fallback = (defaults[key] ?? field.parse(undefined)) as NonNullable<Flag["default"]>;
+    const type = typeof fallback as Flag["type"];
+    const choices = inner instanceof z.ZodEnum ? { choices: inner.options.map(String) } : {};
+    return { name: `${prefix}${key}`, type, description: field.description ?? "", default: fallback, section, ...choices };
+  });
+}
+
 // --- internal ---
 
 /** Spelling variants (--max-new-tokens for maxNewTokens) count as the name; citty hands them out too. */
 function find(key: string, flags: readonly Flag[]): Flag | undefined {
   const plain = (text: string) => text.replace(/[-_.]/g, "").toLowerCase();
-  return flags.find(({ name }) => name === key) ?? flags.find(({ name }) => plain(name) === plain(key));
+  return flags.find(({ name, path }) => name === key || path === key) ?? flags.find(({ name }) => plain(name) === plain(key));
 }
 
 function parseValue({ name, type, choices, valueOptional }: Flag, value: unknown): number | boolean | string {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { arithmeticTask } from "../data/arithmetic.ts";
+import type { DatasetReport } from "../data/dataset.ts";
 import type { Task } from "../data/task.ts";
 import { PrimekitError } from "../errors.ts";
 import { Model } from "../model.ts";
@@ -11,13 +11,19 @@ import { RunFolder } from "../run/run_folder.ts";
 import type { OnEvent, ResumePoint } from "../train/events.ts";
 import { type PrimeResult, runPrime } from "../train/prime.ts";
 import { runSft, type SftResult } from "../train/sft.ts";
-import { type JobConfig, taskOptions } from "./job_config.ts";
+import type { JobConfig } from "./job_config.ts";
+import { resolveSources } from "./job_sources.ts";
+import { makeTask } from "./job_task.ts";
+
+export type JobKind = "train" | "sft";
 
 /** Everything that can be wrong with a configuration shows while these are made: before there is a run folder. */
 export interface PreparedJob {
-  config: JobConfig;
+  config: JobConfig; // with what its names were resolved to
   task: Task;
   model: Model;
+  reports: DatasetReport[]; // of the data, where there is some
+  close(): Promise<void>;
 }
 
 export interface JobContext extends PreparedJob {
@@ -29,22 +35,39 @@ export interface JobContext extends PreparedJob {
 
 export interface JobResult {
   task: Task;
-  sft: SftResult | undefined; // absent with --init
+  sft: SftResult | undefined; // absent in the main job with --model
   prime: PrimeResult | undefined; // absent when fine-tuning was stopped, or was all there was to do
   stopped: boolean;
 }
 
-/** The task, and the model to start from; the model is the caller's to close. */
-export async function prepareJob(config: JobConfig): Promise<PreparedJob> {
+/** The task, and the model to start from. A run that goes on must find the data it had: ERR_CONFIG otherwise. */
+export async function prepareJob(config: JobConfig, kind: JobKind, onRows: (rows: number) => void = () => undefined): Promise<PreparedJob> {
   if (config.place.threads > 0) native().setThreads(config.place.threads);
-  const task = arithmeticTask(taskOptions(config.task));
-  return { config, task, model: await makeModel(config, task) };
+  const sources = await resolveSources(config);
+  const { task, reports, close } = await makeTask(config, sources, kind, onRows);
+  try {
+    const rows = reports.map(({ kept }) => kept);
+    if (config.resolved?.rows && String(config.resolved.rows) !== String(rows))
+      throw new PrimekitError(
+        "ERR_CONFIG",
+        `The data has changed since the run began: it had ${config.resolved.rows.join(" and ")} good rows, and now has ${rows.join(" and ")}.`,
+      );
+    const model = await makeModel(config, task, sources.model);
+    const closeAll = async () => {
+      model.close();
+      await close();
+    };
+    return { config: { ...config, resolved: { ...sources, ...(rows.length > 0 && { rows }) } }, task, model, reports, close: closeAll };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /** Runs or goes on with the job. Throws what the trainers throw; an abort is no error. */
 export async function runJob(context: JobContext, withPrime: boolean): Promise<JobResult> {
   const { config, task, model, run, signal, onEvent } = context;
-  const sft = config.place.init ? undefined : await fineTune(context, withPrime);
+  const sft = withPrime && config.model.source ? undefined : await fineTune(context, withPrime);
   if (!withPrime || sft?.stopped) return { task, sft, prime: undefined, stopped: sft?.stopped ?? false };
   const prime = await runPrime({ config: config.prime, task, policy: model, run, resume: await resumePoint(context, run), signal, onEvent });
   return { task, sft, prime, stopped: prime.stopped };
@@ -52,20 +75,25 @@ export async function runJob(context: JobContext, withPrime: boolean): Promise<J
 
 // --- internal ---
 
-async function makeModel({ place, model }: JobConfig, task: Task): Promise<Model> {
-  const { dtype, recompute, seed, ...sizes } = model;
+async function makeModel({ model, data, prime, sft }: JobConfig, task: Task, dir: string | undefined): Promise<Model> {
+  const { dtype, recompute, seed, source, ...sizes } = model;
   const { tokenizer } = task;
-  if (!place.init) {
+  if (dir === undefined) {
     const ids = { vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId, padTokenId: tokenizer.padId };
     return Model.load({ ...sizes, ...ids }, { dtype, recompute, seed });
   }
-  const loaded = await Model.load(place.init, { dtype, recompute });
-  if (loaded.config.vocabSize >= tokenizer.vocabSize) return loaded;
+  const loaded = await Model.load(dir, { dtype, recompute });
+  const { vocabSize, maxPositionEmbeddings } = loaded.config;
+  const answer = Math.max(prime.maxNewTokens, sft.maxNewTokens);
+  const wrong =
+    vocabSize < tokenizer.vocabSize
+      ? `The model ${source} has ${vocabSize} tokens, but the ${task.name} task needs ${tokenizer.vocabSize}: it was made for another tokenizer.`
+      : data.source && data.maxPromptTokens + answer > maxPositionEmbeddings
+        ? `The model ${source} reads at most ${maxPositionEmbeddings} tokens, but data.maxPromptTokens and maxNewTokens allow ${data.maxPromptTokens} + ${answer}.`
+        : undefined;
+  if (wrong === undefined) return loaded;
   loaded.close();
-  throw new PrimekitError(
-    "ERR_CONFIG",
-    `The model ${place.init} has ${loaded.config.vocabSize} tokens, but the ${task.name} task needs ${tokenizer.vocabSize}: it was made for another tokenizer.`,
-  );
+  throw new PrimekitError("ERR_CONFIG", wrong);
 }
 
 async function fineTune(context: JobContext, nested: boolean): Promise<SftResult> {

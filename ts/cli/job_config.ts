@@ -1,68 +1,53 @@
-// The main job's configuration: one model, one task, fine-tuning, then PRIME. PRIME's options stand at the top, the others under a name.
-import { z } from "zod";
+// The main job's configuration: one model, one task or dataset, fine-tuning, then PRIME. PRIME's options stand at the top, the others under a name.
+import type { z } from "zod";
 import type { ArithmeticOptions } from "../data/arithmetic.ts";
-import { arithmeticDefaults } from "../data/arithmetic.ts";
 import { PrimekitError } from "../errors.ts";
-import { type OptionHelp, type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "../train/config.ts";
-import { jobDefaults } from "./defaults.ts";
-import { type Flag, mergeOptions, type Options } from "./flags.ts";
-
-const size = (fallback: number, text: string) => z.number().int().positive().default(fallback).describe(text);
-
-const modelSchema = z.strictObject({
-  hiddenSize: size(256, "hidden size (C)"),
-  intermediateSize: size(768, "feed-forward size (F)"),
-  numHiddenLayers: size(6, "layers (L)"),
-  numAttentionHeads: size(4, "query heads (NH)"),
-  numKeyValueHeads: size(2, "key/value heads (NKV)"),
-  tieWordEmbeddings: z.boolean().default(true).describe("share the embedding with the output projection"),
-  initializerRange: z.number().positive().default(0.02).describe("standard deviation of random weights"),
-  dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights and optimizer stay float32"),
-  recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),
-  seed: z.number().int().min(0).default(1).describe("seed of the random weights; follows --seed unless given"),
-});
-
-const integer = (name: "seed" | "minSteps" | "maxSteps" | "heldOutSize", text: string) =>
-  z.number().int().min(0).default(arithmeticDefaults[name]).describe(text);
-const share = (name: "slipRate" | "habitShare" | "habitRate", text: string) => z.number().min(0).max(1).default(arithmeticDefaults[name]).describe(text);
-
-const taskSchema = z.strictObject({
-  name: z.enum(["arithmetic"]).default("arithmetic").describe("what is learned"),
-  seed: integer("seed", "seed of the problems; follows --seed unless given"),
-  minSteps: integer("minSteps", "fewest steps in a problem"),
-  maxSteps: integer("maxSteps", "most steps in a problem"),
-  operations: z
-    .string()
-    .regex(/^[+*-]+$/, "expected some of + - *")
-    .default(arithmeticDefaults.operations.join(""))
-    .describe("operations in a problem"),
-  slipRate: share("slipRate", "chance that a demonstration slips, per step where it can"),
-  habitShare: share("habitShare", "share of the possible slips (by the digit added) at which the wrong way is a habit of the demonstrations"),
-  habitRate: share("habitRate", "chance of a slip at those"),
-  heldOutSize: integer("heldOutSize", "held-out problems"),
-});
-
-const placeSchema = z.strictObject({
-  run: z.string().default("").describe("name of the run; made from the algorithm and the time unless given"),
-  runs: z.string().default("runs").describe("folder that holds the runs"),
-  init: z.string().default("").describe("start from this Hugging Face directory instead of fine-tuning a new model"),
-  threads: z.number().int().min(0).default(0).describe("threads of native work; 0 = one per core"),
-});
-
-export type ModelSettings = z.output<typeof modelSchema>;
-export type TaskSettings = z.output<typeof taskSchema>;
+import { type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "../train/config.ts";
+import { dataDefaults, jobDefaults } from "./defaults.ts";
+import { type Flag, flagsOf, mergeOptions, type Options } from "./flags.ts";
+import {
+  type DataSettings,
+  dataSchema,
+  type ModelSettings,
+  modelSchema,
+  type PlaceSettings,
+  placeSchema,
+  type TaskSettings,
+  taskSchema,
+} from "./job_schemas.ts";
+import { isModulePath } from "./user_module.ts";
 
 export interface JobConfig {
-  place: z.output<typeof placeSchema>;
+  place: PlaceSettings;
   model: ModelSettings;
   task: TaskSettings;
+  data: DataSettings;
   sft: SftConfig;
   prime: PrimeConfig;
+  /** Written into the run's config.json: what names stood for when the run began. */
+  resolved?: Resolved;
 }
 
-const SECTIONS = { model: modelSchema, task: taskSchema, sft: sftConfigSchema };
+/** Folders and files that model and data were resolved to, and how much data there was: a run goes on with the same. */
+export interface Resolved {
+  model?: string;
+  data?: string;
+  heldOut?: string;
+  rows?: number[]; // problems to train on, of each report
+}
+
+const SECTIONS = { model: modelSchema, task: taskSchema, data: dataSchema, sft: sftConfigSchema };
+/** Flags that are shorter than their place in the configuration. */
+const SHORT: Record<string, string> = {
+  "model.source": "model",
+  "task.name": "task",
+  "data.source": "data",
+  "data.verifier": "verifier",
+  "data.promptStyle": "promptStyle",
+};
 /** What may change when a run goes on: how far, how often, where. All else is the run's own. */
-const CHANGEABLE = ["steps", "evalEvery", "saveEvery", "rolloutsEvery", "sampleAnswers", "sft.steps", "sft.evalEvery", "sft.saveEvery", "threads"];
+const CHANGEABLE = ["steps", "evalEvery", "saveEvery", "rolloutsEvery", "sampleAnswers", "sft.steps", "sft.evalEvery", "sft.saveEvery", "threads", "runs"];
+const FUNCTION = "a function of the configuration file"; // in config.json, which cannot hold one
 
 /** Flags of the commands that train; fine-tuning alone leaves PRIME's out. */
 export function jobFlags(withPrime: boolean): Flag[] {
@@ -71,48 +56,67 @@ export function jobFlags(withPrime: boolean): Flag[] {
     { name: "resume", type: "string", valueOptional: true, description: "go on with the run of this name, or with the latest one", section: "Run" },
     ...flagsOf(placeSchema, "Run", "", {}),
   ];
-  const prime = withPrime ? flagsOf(primeConfigSchema, "PRIME", "", jobDefaults) : [];
+  const prime = withPrime ? flagsOf(primeConfigSchema, "PRIME (defaults of the built-in task; with --data or --task the paper's)", "", jobDefaults) : [];
   const seed: Flag[] = withPrime ? [] : [{ name: "seed", type: "number", description: "seed of everything random", default: 1, section: "Run" }];
-  const titles = { model: "Model", task: "Task", sft: "Fine-tuning" };
+  const titles = { model: "Model", task: "Built-in task", data: "Data", sft: "Fine-tuning" };
   const names = Object.keys(SECTIONS) as (keyof typeof SECTIONS)[];
-  const nested = names.flatMap((key) => flagsOf(SECTIONS[key], titles[key], `${key}.`, { ...jobDefaults[key], seed: jobDefaults.seed }));
-  return [...own, ...seed, ...prime, ...nested];
+  const defaults: Options = { ...jobDefaults, data: {} };
+  const nested = names.flatMap((key) => flagsOf(SECTIONS[key], titles[key], `${key}.`, { ...(defaults[key] as Options), seed: jobDefaults.seed }));
+  return [...own, ...seed, ...prime, ...nested].map((flag) => (flag.name in SHORT ? { ...flag, name: SHORT[flag.name], path: flag.name } : flag));
 }
 
 /** A complete configuration from the options given (file and flags). Throws ERR_CONFIG with one line per problem. */
 export function resolveJob(given: Options): JobConfig {
-  const seed = given.seed ?? jobDefaults.seed; // --seed reaches every part that has no seed of its own
-  const seeded = mergeOptions(
-    { ...jobDefaults, seed, sft: { ...jobDefaults.sft, seed }, model: { ...jobDefaults.model, seed }, task: { ...jobDefaults.task, seed } } as Options,
-    given,
-  );
-  const { model, task, sft, ...rest } = seeded;
+  const options = expandShort(given);
+  const defaults: Options = isBuiltIn(options) ? jobDefaults : dataDefaults;
+  const seed = options.seed ?? defaults.seed; // --seed reaches every part that has no seed of its own
+  const parts = Object.fromEntries(["sft", "model", "task"].map((key) => [key, { ...(defaults[key] as Options), seed }]));
+  const { model, task, data, sft, ...rest } = mergeOptions({ ...defaults, seed, ...parts }, options);
   const place = Object.fromEntries(Object.keys(placeSchema.shape).flatMap((key) => (key in rest ? [[key, rest[key]]] : [])));
   const prime = Object.fromEntries(Object.entries(rest).filter(([key]) => !(key in placeSchema.shape)));
   const config = {
     place: parse(placeSchema, place, "run"),
     model: parse(modelSchema, model, "model"),
     task: parse(taskSchema, task, "task"),
+    data: parse(dataSchema, data, "data"),
     sft: parseSftConfig(sft as never),
     prime: parsePrimeConfig(prime as never),
   };
-  if (config.task.minSteps > config.task.maxSteps) {
-    throw new PrimekitError("ERR_CONFIG", `task.minSteps must not exceed task.maxSteps, but got ${config.task.minSteps} and ${config.task.maxSteps}.`);
-  }
+  config.model.source ||= config.place.init;
+  checkTogether(config, options);
   return config;
 }
 
-/** The configuration of a run that goes on: its own, with the few options that may change. Throws ERR_CONFIG for any other option. */
+/** The configuration of a run that goes on: its own, with the few options that may change. Throws ERR_CONFIG for any other option with another value. */
 export function resumeJob(saved: JobConfig, given: Options): JobConfig {
-  const fixed = paths(given).find((path) => !CHANGEABLE.includes(path) && path !== "runs");
-  if (fixed) throw new PrimekitError("ERR_CONFIG", `${fixed} is fixed by the run that --resume goes on with; only ${CHANGEABLE.join(", ")} may change.`);
-  const { sft, threads, runs: _, ...prime } = given;
+  const options = expandShort(given);
+  const data = { ...parse(dataSchema, saved.data, "data") }; // runs of earlier versions have none
+  const own = { ...saved.place, ...saved.prime, model: saved.model, task: saved.task, data, sft: saved.sft } as unknown as Options;
+  const mapping = (options.data as Options | undefined)?.mapping as unknown;
+  if (data.mapping === FUNCTION) {
+    if (typeof mapping !== "function")
+      throw new PrimekitError("ERR_CONFIG", "The run's data mapping is a function: go on with the --config file that holds it.");
+    data.mapping = mapping as never;
+  }
+  const before = new Map(leaves(own));
+  const fixed = leaves(options).find(([path, value]) => !CHANGEABLE.includes(path) && before.get(path) !== value);
+  if (fixed) throw new PrimekitError("ERR_CONFIG", `${fixed[0]} is fixed by the run that --resume goes on with; only ${CHANGEABLE.join(", ")} may change.`);
+  const changed = Object.fromEntries(leaves(options).filter(([path]) => CHANGEABLE.includes(path)));
+  const under = (prefix: string) =>
+    Object.fromEntries(Object.entries(changed).flatMap(([path, value]) => (path.startsWith(prefix) ? [[path.slice(prefix.length), value]] : [])));
+  const { threads, runs: _, ...top } = Object.fromEntries(Object.entries(changed).filter(([path]) => !path.includes(".")));
   return {
     ...saved,
+    data,
     place: { ...saved.place, ...(threads === undefined ? {} : { threads: threads as number }) },
-    sft: parseSftConfig({ ...saved.sft, ...(sft as object) }),
-    prime: parsePrimeConfig({ ...saved.prime, ...prime }),
+    sft: parseSftConfig({ ...saved.sft, ...under("sft.") }),
+    prime: parsePrimeConfig({ ...saved.prime, ...top }),
   };
+}
+
+/** A configuration as config.json can hold it. */
+export function savable(config: JobConfig): JobConfig {
+  return typeof config.data.mapping === "function" ? { ...config, data: { ...config.data, mapping: FUNCTION } } : config;
 }
 
 export function taskOptions({ name: _, operations, ...options }: TaskSettings): ArithmeticOptions {
@@ -121,16 +125,35 @@ export function taskOptions({ name: _, operations, ...options }: TaskSettings): 
 
 // --- internal ---
 
-type FlatSchema = z.ZodObject<Record<string, z.ZodDefault<z.ZodType>>>;
+/** In files, too, `model: "DIR"` stands for `model: { source: "DIR" }`, and verifier and promptStyle may stand at the top. */
+function expandShort(given: Options): Options {
+  let options: Options = { ...given };
+  for (const [path, short] of Object.entries(SHORT)) {
+    const [section, name] = path.split(".");
+    const value = options[short];
+    if (value === undefined || typeof value === "object") continue;
+    const { [short]: _, ...rest } = options;
+    options = mergeOptions(rest, { [section]: { [name]: value } });
+  }
+  return options;
+}
 
-function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults: Options): Flag[] {
-  return Object.entries((schema as FlatSchema).shape).map(([key, field]) => {
-    const inner = field.unwrap();
-    const fallback = (defaults[key] ?? field.parse(undefined)) as OptionHelp["default"];
-    const type = typeof fallback as Flag["type"];
-    const choices = inner instanceof z.ZodEnum ? { choices: inner.options.map(String) } : {};
-    return { name: `${prefix}${key}`, type, description: field.description ?? "", default: fallback, section, ...choices };
-  });
+function isBuiltIn({ data, task }: Options): boolean {
+  return !(data as Options | undefined)?.source && !isModulePath(String((task as Options | undefined)?.name ?? ""));
+}
+
+function checkTogether({ place, model, task, data }: JobConfig, options: Options): void {
+  const fail = (message: string): never => {
+    throw new PrimekitError("ERR_CONFIG", message);
+  };
+  if (task.minSteps > task.maxSteps) fail(`task.minSteps must not exceed task.maxSteps, but got ${task.minSteps} and ${task.maxSteps}.`);
+  if (place.init && model.source !== place.init) fail(`--init and --model are the same option, but got ${place.init} and ${model.source}.`);
+  const isModule = isModulePath(task.name);
+  if (!isModule && task.name !== "arithmetic") fail(`--task must be arithmetic or a TypeScript file, but got ${JSON.stringify(task.name)}.`);
+  if (isModule && data.source) fail("--task and --data exclude each other: both say what is learned.");
+  if (data.source && !model.source) fail("--data needs --model: the tokenizer comes with the model.");
+  const [stray] = data.source ? [] : leaves({ data: options.data ?? {} });
+  if (stray) fail(`${SHORT[stray[0]] ?? stray[0]} says how data is read, but there is no --data.`);
 }
 
 function parse<S extends z.ZodObject>(schema: S, value: unknown, what: string): z.output<S> {
@@ -143,6 +166,9 @@ function parse<S extends z.ZodObject>(schema: S, value: unknown, what: string): 
   throw new PrimekitError("ERR_CONFIG", lines.join("\n"));
 }
 
-function paths(options: Options, prefix = ""): string[] {
-  return Object.entries(options).flatMap(([key, value]) => (typeof value === "object" ? paths(value, `${prefix}${key}.`) : [`${prefix}${key}`]));
+/** Every value with its path. */
+function leaves(options: Options, prefix = ""): [string, unknown][] {
+  return Object.entries(options).flatMap(([key, value]) =>
+    typeof value === "object" && value !== null ? leaves(value, `${prefix}${key}.`) : [[`${prefix}${key}`, value] as [string, unknown]],
+  );
 }

@@ -4,10 +4,11 @@ import { type CommandDef, runCommand } from "citty";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
+import { downloadCommand } from "./download.ts";
 import { infoCommand } from "./info.ts";
 import { sftCommand, trainCommand } from "./train.ts";
 
-const COMMANDS: Command[] = [trainCommand, sftCommand, infoCommand];
+const COMMANDS: Command[] = [trainCommand, sftCommand, downloadCommand, infoCommand];
 
 /** train.ts: the main job. */
 export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {

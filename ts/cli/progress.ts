@@ -50,7 +50,7 @@ export class Figures {
     this.step = event.step;
     if ("steps" in event) this.steps = event.steps;
     if (event.type === "phase") this.phase = PHASES[event.phase] + (event.total ? ` ${Math.floor((100 * (event.done ?? 0)) / event.total)} %` : "");
-    if (event.type === "eval") this.accuracy = event.accuracy;
+    if (event.type === "eval") this.accuracy = event.accuracy ?? this.accuracy;
     if (event.type !== "step") return;
     this.first ??= { at: this.now(), step: event.step }; // the first step warms caches up, so rates count from its end
     this.accuracy = event.metrics["rollout/accuracy"] ?? this.accuracy;
@@ -89,7 +89,13 @@ function title(event: TrainEvent): string {
 
 /** What is worth a line of its own. */
 function remark(event: TrainEvent): string | undefined {
-  if (event.type === "eval") return `${title(event)} ${event.step}/${event.steps}: held-out accuracy ${percent(event.accuracy)}`;
+  if (event.type === "eval") {
+    const figures = [
+      event.accuracy === undefined ? [] : `accuracy ${percent(event.accuracy)}`,
+      event.loss === undefined ? [] : `loss ${event.loss.toFixed(4)}`,
+    ].flat();
+    return `${title(event)} ${event.step}/${event.steps}: held-out ${figures.join(", ")}`;
+  }
   if (event.type === "warning") return `${title(event)} ${event.step}: ${event.message}`;
   return undefined;
 }

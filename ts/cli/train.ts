@@ -5,10 +5,11 @@ import { listRuns, RunFolder } from "../run/run_folder.ts";
 import { didYouMean } from "../suggest.ts";
 import type { Command } from "./command.ts";
 import { readConfigFile } from "./config_file.ts";
+import { createRowCounter, describeData, saveDataReports } from "./data_report.ts";
 import { mergeOptions, type Options } from "./flags.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { type PreparedJob, prepareJob, runJob } from "./job.ts";
-import { type JobConfig, jobFlags, resolveJob, resumeJob } from "./job_config.ts";
+import { type JobKind, type PreparedJob, prepareJob, runJob } from "./job.ts";
+import { type JobConfig, jobFlags, resolveJob, resumeJob, savable } from "./job_config.ts";
 import { createProgress } from "./progress.ts";
 import { renderAnswers, renderPlace, renderSummary } from "./report.ts";
 
@@ -28,28 +29,28 @@ export const sftCommand: Command = {
 
 // --- internal ---
 
-type Kind = "train" | "sft";
-
-async function train(options: Options, invocation: string, kind: Kind): Promise<number> {
+async function train(options: Options, invocation: string, kind: JobKind): Promise<number> {
   const { config, openRun } = await plan(options, kind);
-  const job = await prepareJob(config);
+  const job = await prepareJob(config, kind, createRowCounter(process.stderr));
   try {
-    const run = await openRun();
+    const run = await openRun(job.config);
     try {
+      await saveDataReports(run.dir, job.reports);
       return await trainIn(run, job, invocation, kind);
     } finally {
       await run.close();
     }
   } finally {
-    job.model.close();
+    await job.close();
   }
 }
 
-async function trainIn(run: RunFolder, job: PreparedJob, invocation: string, kind: Kind): Promise<number> {
+async function trainIn(run: RunFolder, job: PreparedJob, invocation: string, kind: JobKind): Promise<number> {
   const progress = createProgress(process.stderr);
   const interrupt = listenForInterrupt(progress.say);
   try {
     progress.say(`Run folder: ${run.dir}`);
+    for (const line of describeData(job.reports)) progress.say(line);
     const result = await runJob({ ...job, run, signal: interrupt.signal, onEvent: progress.onEvent, say: progress.say }, kind === "train");
     progress.stop();
     const parts = [renderAnswers(result), result.stopped ? "" : renderSummary(job.config, result), renderPlace(run.dir, result.stopped, invocation)];
@@ -63,20 +64,20 @@ async function trainIn(run: RunFolder, job: PreparedJob, invocation: string, kin
 
 interface Plan {
   config: JobConfig;
-  /** Makes the run folder of a new run, or opens the one to go on with. */
-  openRun: () => Promise<RunFolder>;
+  /** Makes the run folder of a new run, or opens the one to go on with; `prepared` is the configuration to keep in it. */
+  openRun: (prepared: JobConfig) => Promise<RunFolder>;
 }
 
-async function plan(options: Options, kind: Kind): Promise<Plan> {
+async function plan(options: Options, kind: JobKind): Promise<Plan> {
   const { config: file, resume, ...flags } = options;
   const given = mergeOptions(file === undefined ? {} : await readConfigFile(String(file)), flags);
   if (resume !== undefined) return planResume(String(resume), given, kind);
   const config = resolveJob(given);
   const name = config.place.run || `${kind === "sft" ? "sft" : config.prime.algo}-${timestamp(new Date())}`;
-  return { config, openRun: () => RunFolder.create(config.place.runs, name, { kind, ...config }) };
+  return { config, openRun: (prepared) => RunFolder.create(config.place.runs, name, { kind, ...savable(prepared) }) };
 }
 
-async function planResume(name: string, given: Options, kind: Kind): Promise<Plan> {
+async function planResume(name: string, given: Options, kind: JobKind): Promise<Plan> {
   const root = String(given.runs ?? "runs");
   const names = await listRuns(root);
   const chosen = name || names[0];
@@ -86,9 +87,9 @@ async function planResume(name: string, given: Options, kind: Kind): Promise<Pla
   const { kind: savedKind, ...saved } = await RunFolder.readConfig(resolve(root, chosen));
   if (savedKind !== kind) throw new PrimekitError("ERR_CONFIG", `The run ${chosen} was made by "${savedKind}", so "${kind}" cannot go on with it.`);
   const config = resumeJob(saved as JobConfig, given);
-  const openRun = async () => {
+  const openRun = async (prepared: JobConfig) => {
     const run = await RunFolder.open(resolve(root, chosen));
-    await run.writeConfig({ kind, ...config });
+    await run.writeConfig({ kind, ...savable(prepared) });
     return run;
   };
   return { config, openRun };

@@ -32,15 +32,19 @@ export interface NativeModelConfig {
   headSize: number;
   feedForwardSize: number;
   vocabSize: number;
-  ropeTheta: number;
+  ropeFrequencies: Float32Array; // [HD/2] radians per position
+  ropeScale: number; // of all cosines and sines
   rmsNormEps: number;
   tiedHead: boolean;
   qkvBias: boolean;
+  oBias: boolean;
+  mlpBias: boolean;
 }
 
 export interface NativeModelOptions {
   dtype: "float32" | "bfloat16";
   recompute: boolean;
+  trainable: boolean; // false and bfloat16: no float32 masters are kept
 }
 
 export interface NativeRollouts {
@@ -64,6 +68,8 @@ export interface NativeGenerateOptions {
   tokenBytes?: Uint8Array;
   tokenOffsets?: Int32Array; // [V+1]
   maxBatch: number; // decoding slots
+  /** Also reports every token as it is drawn: progress(sequence, -1 - token). */
+  streamTokens: boolean;
 }
 
 export type NativeSlot = "value" | "gradient" | "firstMoment" | "secondMoment";

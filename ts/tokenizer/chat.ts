@@ -20,7 +20,10 @@ export function chatTemplateOf(config: TokenizerConfig): string {
   return named;
 }
 
-/** A template applied to messages and the tokenizer's special tokens. Throws ERR_TOKENIZER with the template's own message. */
+/**
+ * A template applied to messages and the tokenizer's special tokens. Throws ERR_TOKENIZER with the template's own message.
+ * One difference to transformers is known: a template that writes out a boolean gets "true", not Python's "True".
+ */
 export function renderChat(template: string, messages: readonly ChatMessage[], values: Record<string, unknown>): string {
   try {
     let compiled = parsed.get(template);

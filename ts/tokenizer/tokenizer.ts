@@ -4,23 +4,34 @@ import { join } from "node:path";
 import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { PrimekitError, rangeError, typeError } from "../errors.ts";
 import { type ChatMessage, chatTemplateOf, renderChat } from "./chat.ts";
-import { checkSupported, type TokenizerConfig, type TokenizerJson } from "./supported.ts";
+import { pinNormalization } from "./normalization.ts";
+import { tokenOffsets } from "./offsets.ts";
+import { exactStages } from "./stages.ts";
+import { checkSupported, decoderStages, type TokenizerConfig, type TokenizerJson } from "./supported.ts";
 import { tokenBytesTable } from "./token_bytes.ts";
 
 /** Files a tokenizer folder may hold; the first two are required. */
 const FILES = { tokenizer: "tokenizer.json", config: "tokenizer_config.json", template: "chat_template.jinja" } as const;
+
+const NOTHING = new Uint8Array(0);
+const REPLACEMENT = new TextEncoder().encode("\uFFFD");
 
 export class Tokenizer {
   /** Number of ids the tokenizer knows: the largest id + 1. A model's embedding may have more rows. */
   readonly vocabSize: number;
   readonly eosId: number;
   readonly padId: number | undefined;
+  /** Whether encoding puts a space before a text (SentencePiece), which decoding takes away again. */
+  readonly addsLeadingSpace: boolean;
+  /** What a text begins with when it is no chat (a chat template writes its own): the begin-of-text token, or nothing. */
+  readonly startIds: Int32Array;
   readonly #json: TokenizerJson;
   readonly #config: TokenizerConfig;
   readonly #hf: HfTokenizer;
   readonly #ids: Map<string, number>; // token text as in tokenizer.json -> id
   readonly #tokens: (string | undefined)[]; // [V]
   readonly #special: Set<number>;
+  readonly #added: Map<number, string>; // id -> text of the added tokens
   #bytes: Uint8Array[] | undefined; // [V], made on first use
 
   private constructor(json: TokenizerJson, config: TokenizerConfig) {
@@ -28,16 +39,19 @@ export class Tokenizer {
     this.#json = json;
     this.#config = config;
     this.#hf = construct(json, config);
+    this.addsLeadingSpace = decoderStages(json).some(({ type }) => type === "Strip");
     this.#ids = this.#hf.get_vocab(true);
     this.#tokens = [];
     for (const [token, id] of this.#ids) this.#tokens[id] = token;
     for (const token of json.added_tokens ?? []) this.#tokens[token.id] = token.content;
+    this.#added = new Map((json.added_tokens ?? []).map((token) => [token.id, token.content]));
     this.vocabSize = this.#tokens.length;
     this.#special = new Set((json.added_tokens ?? []).filter((token) => token.special).map((token) => token.id));
     const eos = contentOf(config.eos_token);
     if (eos === undefined)
       throw new PrimekitError("ERR_TOKENIZER", "The tokenizer has no eos_token in tokenizer_config.json; primekit needs one to know where a text ends.");
     this.eosId = this.idOf(eos);
+    this.startIds = this.#findStart();
     const pad = contentOf(config.pad_token);
     this.padId = pad === undefined ? undefined : this.idOf(pad);
   }
@@ -63,11 +77,14 @@ export class Tokenizer {
     return new Tokenizer(tokenizerJson as unknown as TokenizerJson, tokenizerConfig as TokenizerConfig);
   }
 
-  /** Token ids of a text; special tokens are recognised where they are written out, none are added. */
+  /**
+   * Token ids of a text; special tokens are recognised where they are written out, none are added.
+   * Half of a surrogate pair, which is no character, is read as U+FFFD.
+   */
   encode(text: string): Int32Array /* [T] */ {
     if (typeof text !== "string") throw typeError("text", "a string", text);
     if (text.length === 0) return new Int32Array(0);
-    const ids: (number | undefined)[] = this.#hf.encode(text, { add_special_tokens: false }).ids;
+    const ids: (number | undefined)[] = this.#hf.encode(wellFormed(text), { add_special_tokens: false }).ids;
     const unknown = ids.indexOf(undefined);
     if (unknown >= 0)
       throw new PrimekitError(
@@ -78,30 +95,31 @@ export class Tokenizer {
   }
 
   /**
+   * The same ids with the place [T] in the text where each token begins, in UTF-16 units (as string indices count). A token that begins within
+   * a character, or within one that normalisation put together from several, begins where that character does.
+   */
+  encodeWithOffsets(text: string): { ids: Int32Array /* [T] */; offsets: Int32Array /* [T] */ } {
+    const ids = this.encode(text);
+    const offsets = tokenOffsets(wellFormed(text), ids, {
+      normalize: (part) => this.#hf.normalizer?.(part) ?? part,
+      tokenBytes: (id) => this.tokenBytes(id),
+      addedText: (id) => this.#added.get(id),
+    });
+    return { ids, offsets };
+  }
+
+  /**
    * Text of token ids. Ids without a token (padded rows of an embedding) read as U+FFFD; spaces are never "cleaned up".
    * Throws a RangeError for ids that are no non-negative integers.
    */
   decode(ids: ArrayLike<number>, options: { skipSpecialTokens?: boolean } = {}): string {
-    let text = "";
-    let run: number[] = [];
-    const flush = () => {
-      // the library throws on an empty list
-      if (run.length > 0) text += this.#hf.decode(run, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
-      run = [];
-    };
+    const pieces: Uint8Array[] = [];
     for (let i = 0; i < ids.length; i++) {
-      const id = ids[i];
-      if (!Number.isInteger(id) || id < 0) throw rangeError(`ids[${i}]`, "a non-negative integer", id);
-      if (options.skipSpecialTokens && this.#special.has(id)) continue;
-      if (this.#tokens[id] !== undefined) {
-        run.push(id);
-      } else {
-        flush();
-        text += "\uFFFD";
-      }
+      if (options.skipSpecialTokens && this.#special.has(ids[i])) continue;
+      pieces.push(this.textBytes(ids[i], `ids[${i}]`));
     }
-    flush();
-    return text;
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(concatenate(pieces));
+    return this.addsLeadingSpace && text.startsWith(" ") ? text.slice(1) : text;
   }
 
   /** Id of a token written as in tokenizer.json. Throws ERR_TOKENIZER for one that is not in the vocabulary. */
@@ -124,7 +142,13 @@ export class Tokenizer {
   tokenBytes(id: number): Uint8Array {
     if (!Number.isInteger(id) || id < 0) throw rangeError("id", "a non-negative integer", id);
     this.#bytes ??= tokenBytesTable(this.#json, this.#tokens);
-    return this.#bytes[id] ?? new Uint8Array(0);
+    return this.#bytes[id] ?? NOTHING;
+  }
+
+  /** The same, with U+FFFD for ids without a token: what decode() and StreamDecoder read. */
+  textBytes(id: number, name = "id"): Uint8Array {
+    if (!Number.isInteger(id) || id < 0) throw rangeError(name, "a non-negative integer", id);
+    return this.#tokens[id] === undefined ? REPLACEMENT : this.tokenBytes(id);
   }
 
   /** The chat template applied to messages; with addGenerationPrompt the text ends where the assistant's answer begins. */
@@ -145,6 +169,17 @@ export class Tokenizer {
     await writeFile(join(dir, FILES.tokenizer), `${JSON.stringify(this.#json, null, 2)}\n`);
     await writeFile(join(dir, FILES.config), `${JSON.stringify(this.#config, null, 2)}\n`);
   }
+
+  // --- internal ---
+
+  /** By add_bos_token of tokenizer_config.json, else what the post-processor puts in front. */
+  #findStart(): Int32Array {
+    const bos = contentOf(this.#config.bos_token);
+    if (typeof this.#config.add_bos_token === "boolean") return Int32Array.from(this.#config.add_bos_token && bos !== undefined ? [this.idOf(bos)] : []);
+    const plain = this.encode("a");
+    const full: number[] = this.#hf.encode("a", { add_special_tokens: true }).ids;
+    return Int32Array.from(full.slice(0, Math.max(0, full.indexOf(plain[0]))));
+  }
 }
 
 // --- internal ---
@@ -158,9 +193,26 @@ function contentOf(token: TokenizerConfig["eos_token"]): string | undefined {
   return typeof token === "string" ? token : (token?.content ?? undefined);
 }
 
+/** Halves of surrogate pairs, which have no UTF-8, become U+FFFD. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Cs}/gu, "\uFFFD");
+}
+
+function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
 function construct(json: TokenizerJson, config: TokenizerConfig): HfTokenizer {
   try {
-    return new HfTokenizer(json, config);
+    const tokenizer = new HfTokenizer(exactStages(json), config);
+    pinNormalization(tokenizer);
+    return tokenizer;
   } catch (error) {
     throw new PrimekitError("ERR_TOKENIZER", `tokenizer.json could not be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }

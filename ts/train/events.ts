@@ -9,7 +9,7 @@ export type TrainEvent =
   | { type: "phase"; trainer: "sft" | "prime"; phase: Phase; step: number; steps: number; done?: number; total?: number }
   /** Step number `step` (1 … steps) is complete. */
   | { type: "step"; trainer: "sft" | "prime"; step: number; steps: number; metrics: MetricValues }
-  | { type: "eval"; trainer: "sft" | "prime"; step: number; steps: number; accuracy: number }
+  | { type: "eval"; trainer: "sft" | "prime"; step: number; steps: number; accuracy?: number; loss?: number }
   | { type: "checkpoint"; trainer: "sft" | "prime"; step: number; dir: string }
   | { type: "warning"; trainer: "sft" | "prime"; step: number; message: string };
 

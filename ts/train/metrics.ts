@@ -45,6 +45,7 @@ export const metricNames = {
   "policy/rows": "answers in the update",
   "policy/skipped": "non-finite policy updates skipped so far",
   "eval/accuracy": "held-out accuracy, greedy",
+  "eval/loss": "held-out loss: mean negative log-probability of answer tokens, in nats",
   "eval/truncated": "held-out answers cut by the length limit",
   "time/rollout": "seconds of generation",
   "time/verify": "seconds of verification",

@@ -1,24 +1,27 @@
-// Supervised fine-tuning on a task's demonstrations, with loss on the answer tokens.
+// Supervised fine-tuning on a task's demonstrations or on a dataset, with loss on the assistant's tokens.
 
 import { join } from "node:path";
 import { learningRate } from "../algo/schedule.ts";
-import { countSkips, type MicroLoss, type SkipCounter, updateMinibatch } from "../algo/update.ts";
+import { countSkips, type SkipCounter, updateMinibatch } from "../algo/update.ts";
 import type { Task } from "../data/task.ts";
-import { PrimekitError } from "../errors.ts";
-import { measureAccuracy } from "../eval/accuracy.ts";
+import { PrimekitError, typeError } from "../errors.ts";
 import { Model } from "../model.ts";
 import { range, splitByTokens } from "../rollout/pack.ts";
-import { encodePrompt } from "../rollout/sample.ts";
-import type { Row } from "../rollout/types.ts";
 import type { RunFolder } from "../run/run_folder.ts";
+import type { LearnedTokens } from "../tokenizer/conversation.ts";
 import { parseSftConfig, type SftConfig, type SftConfigInput } from "./config.ts";
 import type { OnEvent, Phase, ResumePoint } from "./events.ts";
 import { metricRow, PhaseClock } from "./metrics.ts";
+import { heldOutLoss, learnedTokens, negativeLogLikelihood, toRow } from "./sft_rows.ts";
+import { demonstrationSource, type SftSource } from "./sft_source.ts";
 import { unlessAborted } from "./stop.ts";
 
 export interface SftRunOptions {
   config: SftConfigInput;
-  task: Task;
+  /** What is learned: a task's demonstrations, or … */
+  task?: Task;
+  /** … examples from anywhere else. One of the two must be given. */
+  source?: SftSource;
   model: Model; // trained in place
   run?: Pick<RunFolder, "appendMetrics" | "saveCheckpoint" | "truncateMetricsAfter">;
   resume?: ResumePoint;
@@ -34,6 +37,7 @@ export interface SftState {
   evaluatedStep: number; // -1: never
   reached: boolean; // stopAccuracy was reached: training is over
   accuracies: { step: number; accuracy: number }[];
+  losses?: { step: number; loss: number }[]; // held-out
   tokens: number; // answer tokens trained on
   seconds: Record<string, number>;
 }
@@ -42,15 +46,17 @@ export interface SftResult {
   stopped: boolean; // by the signal
   step: number;
   loss: number | undefined; // of the last step
-  accuracyBefore: number | undefined; // held-out, greedy
+  accuracyBefore: number | undefined; // held-out, greedy; with a verifier only
   accuracyAfter: number | undefined;
+  heldOutLossBefore: number | undefined; // where there are held-out examples
+  heldOutLossAfter: number | undefined;
   tokens: number;
   seconds: Record<string, number>; // by phase
   skippedUpdates: number;
 }
 
 /**
- * Trains `model` in place: step k sees demonstrations k*batchSize … (k+1)*batchSize-1. Bit-identical for equal config, task and start, whether resumed or not.
+ * Trains `model` in place: step k sees examples k*batchSize … (k+1)*batchSize-1. Bit-identical for equal config, task and start, whether resumed or not.
  * Throws ERR_CONFIG, ERR_CHECKPOINT, ERR_NON_FINITE (too many skipped updates in a row) and what model and run folder throw.
  */
 export async function runSft(options: SftRunOptions): Promise<SftResult> {
@@ -67,6 +73,7 @@ export async function runSft(options: SftRunOptions): Promise<SftResult> {
 class SftTrainer {
   private readonly options: SftRunOptions;
   private readonly config: SftConfig;
+  private readonly source: SftSource;
   private state: SftState = {
     version: 1,
     step: 0,
@@ -84,6 +91,8 @@ class SftTrainer {
   constructor(options: SftRunOptions) {
     this.options = options;
     this.config = parseSftConfig(options.config);
+    if (!options.task && !options.source) throw typeError("source", "given, unless there is a task", options.source);
+    this.source = options.source ?? demonstrationSource(options.task as Task);
   }
 
   async train(): Promise<void> {
@@ -100,12 +109,13 @@ class SftTrainer {
 
   private async trainStep(): Promise<void> {
     const { config, state, options } = this;
-    const rows = range(config.batchSize).map((i) => demonstrationRow(options.task, state.step * config.batchSize + i));
-    const tokens = rows.reduce((sum, row) => sum + row.response.length, 0);
+    const examples = range(config.batchSize).map((i) => this.source.at(state.step * config.batchSize + i));
+    const rows = examples.map(toRow);
+    const tokens = learnedTokens(rows);
     const lr = learningRate(state.step, config);
     const step = { lr, betas: [0.9, config.beta2] as [number, number], weightDecay: config.weightDecay, gradClip: config.gradClip };
     const parts = splitByTokens(rows, range(rows.length), config.maxTokensPerBatch);
-    const update = await this.during("train", () => updateMinibatch(options.model, rows, parts, negativeLogLikelihood(tokens), step));
+    const update = await this.during("train", () => updateMinibatch(options.model, rows, parts, negativeLogLikelihood(rows, tokens), step));
     countSkips(state.skips, update.skipped, "the model", config.maxSkippedUpdates);
     state.step++;
     state.tokens += tokens;
@@ -127,30 +137,40 @@ class SftTrainer {
   }
 
   private async evaluate(): Promise<void> {
-    const { config, state, options } = this;
-    const { heldOut } = options.task;
-    const problems = config.evalProblems === 0 ? heldOut : heldOut.slice(0, config.evalProblems);
+    const { config, state, options, source } = this;
     const onProgress = (done: number, total: number) =>
       options.onEvent?.({ type: "phase", trainer: "sft", phase: "eval", step: state.step, steps: config.steps, done, total });
     const measure = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: options.signal };
-    const { accuracy, truncated } = await this.during("eval", () => measureAccuracy(options.model, options.task, problems, measure));
+    const measured = source.measure && (await this.during("eval", async () => source.measure?.(options.model, config.evalProblems, measure)));
+    const loss =
+      source.heldOut.length > 0
+        ? await this.during("eval", () => heldOutLoss(options.model, this.heldOut(), config.maxTokensPerBatch, options.signal))
+        : undefined;
+    const accuracy = measured?.accuracy;
     state.evaluatedStep = state.step;
-    state.accuracies.push({ step: state.step, accuracy });
-    if (config.stopAccuracy > 0 && state.step > 0 && accuracy >= config.stopAccuracy) state.reached = true;
+    if (accuracy !== undefined) state.accuracies.push({ step: state.step, accuracy });
+    if (loss !== undefined) state.losses = [...(state.losses ?? []), { step: state.step, loss }];
+    if (config.stopAccuracy > 0 && state.step > 0 && accuracy !== undefined && accuracy >= config.stopAccuracy) state.reached = true;
     const { seconds } = this.takeTimes();
-    await options.run?.appendMetrics(metricRow({ step: state.step, "eval/accuracy": accuracy, "eval/truncated": truncated, "time/eval": seconds.eval }));
-    options.onEvent?.({ type: "eval", trainer: "sft", step: state.step, steps: config.steps, accuracy });
+    const row = { step: state.step, "eval/accuracy": accuracy, "eval/loss": loss, "eval/truncated": measured?.truncated, "time/eval": seconds.eval };
+    await options.run?.appendMetrics(metricRow(row));
+    options.onEvent?.({ type: "eval", trainer: "sft", step: state.step, steps: config.steps, accuracy, loss });
+  }
+
+  private heldOut(): readonly LearnedTokens[] {
+    const { heldOut } = this.source;
+    return this.config.evalProblems === 0 ? heldOut : heldOut.slice(0, this.config.evalProblems);
   }
 
   /** Saves the checkpoint of the last complete step, once. */
   async save(): Promise<void> {
-    const { run, model, task, onEvent } = this.options;
+    const { run, model, onEvent } = this.options;
     if (!run || this.savedStep === this.state.step) return;
     const dir = await this.during("save", () =>
       run.saveCheckpoint(this.state.step, this.state, async (dir) => {
         await model.save(join(dir, "policy"), { dtype: "float32" });
         await model.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
-        await task.tokenizer.save(join(dir, "policy"));
+        await this.source.tokenizer.save(join(dir, "policy"));
       }),
     );
     this.savedStep = this.state.step;
@@ -184,6 +204,8 @@ class SftTrainer {
       loss: this.loss,
       accuracyBefore: state.accuracies.find((point) => point.step === 0)?.accuracy,
       accuracyAfter: stopped ? undefined : state.accuracies.at(-1)?.accuracy,
+      heldOutLossBefore: state.losses?.find((point) => point.step === 0)?.loss,
+      heldOutLossAfter: stopped ? undefined : state.losses?.at(-1)?.loss,
       tokens: state.tokens,
       seconds: state.seconds,
       skippedUpdates: state.skips.total,
@@ -202,15 +224,4 @@ class SftTrainer {
     this.clock = new PhaseClock();
     return { seconds, elapsed };
   }
-}
-
-/** A demonstration as a row: prompt tokens, then answer tokens and the end-of-text token, which are learned. */
-function demonstrationRow({ tokenizer, demonstrations }: Task, index: number): Row {
-  const example = demonstrations.at(index);
-  return { prompt: encodePrompt(tokenizer, example), response: Int32Array.from([...tokenizer.encode(example.response), tokenizer.eosId]) };
-}
-
-/** Mean over the minibatch's `tokens` scored tokens of -log p. */
-function negativeLogLikelihood(tokens: number): MicroLoss {
-  return (_rows, { logprobs }) => ({ loss: -logprobs.reduce((sum, x) => sum + x, 0) / tokens, dLogprobs: new Float32Array(logprobs.length).fill(-1 / tokens) });
 }
