@@ -1,9 +1,9 @@
 // Causal grouped-query attention over packed sequences, forward: a block takes kRows query tokens of one head and goes through
 // the keys tile by tile (online softmax, Milakov & Gimelshein 2018; tiling of Dao 2023), so memory is linear in the length.
 // bfloat16 with heads of 64 or 128 runs on tensor cores; everything else in attention_plain.cu.
+#include "cuda/attention_plain.cuh"
 #include "cuda/attention_tiles.cuh"
 #include "cuda/cuda_backend.h"
-#include "cuda/attention_plain.cuh"
 
 namespace pk {
 
@@ -37,8 +37,8 @@ __global__ void plan_tiles_kernel(Tile* tiles, int64_t count, const int32_t* off
 
 // Grid: tiles x heads. Shared memory: kRows queries, two tiles of keys, two of values.
 template <int HD>
-__global__ void __launch_bounds__(kThreads) attention_kernel(bf16* out, float* lse, const bf16* qkv, const int32_t* offsets, const Tile* tiles,
-                                                             HeadShape shape) {
+__global__ void __launch_bounds__(kThreads)
+    attention_kernel(bf16* out, float* lse, const bf16* qkv, const int32_t* offsets, const Tile* tiles, HeadShape shape) {
   Tile at = tiles[blockIdx.x];
   if (at.row < 0) return;
   bf16* queries = reinterpret_cast<bf16*>(dynamic_shared());

@@ -1,7 +1,6 @@
 // Attention of any element type and head size: a warp per query (or, for the gradients of keys and values, per key), whose lanes
 // take one key each for the scores and one element of the head each for the sums. In float32 throughout.
 #include "cuda/attention_plain.cuh"
-
 #include "cuda/packed_rows.cuh"
 
 namespace pk::cuda {
@@ -56,9 +55,7 @@ __device__ void store_vector(T* to, const float* from, int64_t size, float scale
   for (int64_t d = threadIdx.x % kWarp; d < size; d += kWarp) to[d] = from_float<T>(from[d] * scale);
 }
 
-__device__ float* warp_memory(int64_t vectors, int64_t size) {
-  return reinterpret_cast<float*>(dynamic_shared()) + threadIdx.x / kWarp * vectors * size;
-}
+__device__ float* warp_memory(int64_t vectors, int64_t size) { return reinterpret_cast<float*>(dynamic_shared()) + threadIdx.x / kWarp * vectors * size; }
 
 struct QueryPlace {
   int64_t token, head, row_begin;
@@ -196,8 +193,8 @@ void plain_attention_backward(cudaStream_t stream, Tensor d_qkv, Tensor d_out, c
     using T = Element<decltype(tag)>;
     launch(stream, plain_query_gradient_kernel<T>, warps_for(qkv.rows * shape.heads), kWarps * kWarp, memory_for(3, shape), d_qkv.as<T>(), d_out.as<const T>(),
            dots, lse, qkv.as<const T>(), offsets, rows, qkv.rows, shape, score_scale(shape));
-    launch(stream, plain_key_gradient_kernel<T>, warps_for(qkv.rows * shape.kv_heads), kWarps * kWarp, memory_for(4, shape), d_qkv.as<T>(),
-           d_out.as<const T>(), dots, lse, qkv.as<const T>(), offsets, rows, qkv.rows, shape, score_scale(shape));
+    launch(stream, plain_key_gradient_kernel<T>, warps_for(qkv.rows * shape.kv_heads), kWarps * kWarp, memory_for(4, shape), d_qkv.as<T>(), d_out.as<const T>(),
+           dots, lse, qkv.as<const T>(), offsets, rows, qkv.rows, shape, score_scale(shape));
   });
 }
 

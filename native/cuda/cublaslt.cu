@@ -1,12 +1,11 @@
 // Finds and loads cuBLASLt.
-#include "cuda/cublaslt.h"
-
 #include <dlfcn.h>
 #include <glob.h>
 
 #include <cstdlib>
 
 #include "core/error.h"
+#include "cuda/cublaslt.h"
 
 namespace pk::cuda::lt {
 
@@ -32,9 +31,8 @@ bool find_all(void* library, Functions& f) {
          find(library, "cublasLtMatmulDescCreate", f.desc_create) && find(library, "cublasLtMatmulDescDestroy", f.desc_destroy) &&
          find(library, "cublasLtMatmulDescSetAttribute", f.desc_set) && find(library, "cublasLtMatrixLayoutCreate", f.layout_create) &&
          find(library, "cublasLtMatrixLayoutDestroy", f.layout_destroy) && find(library, "cublasLtMatmulPreferenceCreate", f.preference_create) &&
-         find(library, "cublasLtMatmulPreferenceDestroy", f.preference_destroy) &&
-         find(library, "cublasLtMatmulPreferenceSetAttribute", f.preference_set) && find(library, "cublasLtMatmulAlgoGetHeuristic", f.heuristic) &&
-         find(library, "cublasLtMatmul", f.matmul);
+         find(library, "cublasLtMatmulPreferenceDestroy", f.preference_destroy) && find(library, "cublasLtMatmulPreferenceSetAttribute", f.preference_set) &&
+         find(library, "cublasLtMatmulAlgoGetHeuristic", f.heuristic) && find(library, "cublasLtMatmul", f.matmul);
 }
 
 Functions load_first() {

@@ -26,6 +26,8 @@ class CudaBackend final : public Backend {
   void copy_to_host(void* to, const void* from, int64_t bytes) override;
 
   void matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const float* bias, bool accumulate) override;
+  int64_t packed_bytes(int64_t, int64_t) const override { return 0; }  // cuBLASLt reads weights as they are
+  void pack(void*, Tensor) override {}
   void cast(Tensor out, Tensor in) override;
   void column_sum(float* out, Tensor in) override;
   void embedding_forward(Tensor out, const int32_t* tokens, Tensor weight) override;

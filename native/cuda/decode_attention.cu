@@ -98,8 +98,8 @@ __global__ void __launch_bounds__(kWarp) decode_part_kernel(Part* parts, float* 
 
 // One warp per (sequence, head).
 template <int HD>
-__global__ void __launch_bounds__(kWarp) decode_join_kernel(bf16* out, const Part* parts, const float* sums, const int32_t* lengths, int64_t most_parts,
-                                                            int64_t heads) {
+__global__ void __launch_bounds__(kWarp)
+    decode_join_kernel(bf16* out, const Part* parts, const float* sums, const int32_t* lengths, int64_t most_parts, int64_t heads) {
   int64_t i = blockIdx.x, head = blockIdx.y, at = (i * heads + head) * most_parts;
   int number = (lengths[i] + kPartKeys) / kPartKeys;  // of lengths[i] + 1 keys, rounded up
   float top = -INFINITY, total = 0, value[HD / kWarp] = {};

@@ -1,7 +1,6 @@
 // matmul (by the GEMM seam), cast, column_sum and SwiGLU.
-#include "cuda/elementwise.cuh"
-
 #include "cuda/cuda_backend.h"
+#include "cuda/elementwise.cuh"
 
 namespace pk {
 

@@ -1,6 +1,6 @@
 // Token embedding, and rows picked from and put back into a matrix.
-#include "cuda/cuda_backend.h"
 #include "cuda/common.cuh"
+#include "cuda/cuda_backend.h"
 
 namespace pk {
 

@@ -1,13 +1,12 @@
 // Matrix products by cuBLASLt, in float32 accumulation. A product's algorithm is chosen once, by the library's heuristic for its
 // shape, and kept, so that a run repeats bit for bit.
-#include "cuda/gemm.h"
-
 #include <algorithm>
 #include <map>
 #include <tuple>
 
 #include "cuda/common.cuh"
 #include "cuda/cublaslt.h"
+#include "cuda/gemm.h"
 
 namespace pk::cuda {
 
@@ -53,15 +52,25 @@ class LtGemm final : public Gemm {
 
   // cuBLASLt's matrices are column-major: our row-major [rows, cols] is its [cols, rows], so it computes out^T = op(b)^T op(a)^T.
   void matmul(cudaStream_t stream, Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const void* bias, bool accumulate) override {
-    Key key{a.dtype,     out.dtype,        out.rows,           out.cols,           transpose_a ? a.rows : a.cols, transpose_a,
-            transpose_b, bias != nullptr,  accumulate,         alignment_of(a.data), alignment_of(b.data),        alignment_of(out.data)};
+    Key key{a.dtype,
+            out.dtype,
+            out.rows,
+            out.cols,
+            transpose_a ? a.rows : a.cols,
+            transpose_a,
+            transpose_b,
+            bias != nullptr,
+            accumulate,
+            alignment_of(a.data),
+            alignment_of(b.data),
+            alignment_of(out.data)};
     auto found = plans_.find(key);
     if (found == plans_.end()) found = plans_.emplace(key, make_plan(out, a, transpose_a, b, transpose_b, bias)).first;
     const Plan& plan = found->second;
     if (bias) check_lt(lt_.desc_set(plan.desc, lt::kDescBiasPointer, &bias, sizeof bias), "cublasLtMatmulDescSetAttribute");
     float one = 1.0f, beta = accumulate ? 1.0f : 0.0f;
-    check_lt(lt_.matmul(handle_, plan.desc, &one, b.data, plan.first, a.data, plan.second, &beta, out.data, plan.result, out.data, plan.result,
-                        &plan.algorithm, workspace_, kWorkspace, reinterpret_cast<lt::Stream*>(stream)),
+    check_lt(lt_.matmul(handle_, plan.desc, &one, b.data, plan.first, a.data, plan.second, &beta, out.data, plan.result, out.data, plan.result, &plan.algorithm,
+                        workspace_, kWorkspace, reinterpret_cast<lt::Stream*>(stream)),
              "cublasLtMatmul");
   }
 

@@ -55,8 +55,8 @@ void CudaBackend::implicit_rewards(float* rewards, float* q, float* scores, Tens
   });
 }
 
-void CudaBackend::step_rewards(float* cumulative, float* per_step, const float* q, const int32_t* offsets, const int32_t* step_ends, const int32_t* step_offsets,
-                               int64_t rows) {
+void CudaBackend::step_rewards(float* cumulative, float* per_step, const float* q, const int32_t* offsets, const int32_t* step_ends,
+                               const int32_t* step_offsets, int64_t rows) {
   begin("step_rewards", rows);
   cuda::launch(stream_, cuda::step_rewards_kernel, cuda::grid_of(cuda::ceil_div(rows, 128)), 128, 0, cumulative, per_step, q, offsets, step_ends, step_offsets,
                rows);

@@ -14,9 +14,9 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kVocabChunk = 4096;
-constexpr int64_t kWholeVocab = 8192;       // a vocabulary up to this is one chunk
-constexpr int64_t kForwardTokens = 2048;    // 32 MiB of logits
-constexpr int64_t kBackwardTokens = 4096;   // longer products for the weight's gradient, which is read and written once per chunk
+constexpr int64_t kWholeVocab = 8192;      // a vocabulary up to this is one chunk
+constexpr int64_t kForwardTokens = 2048;   // 32 MiB of logits
+constexpr int64_t kBackwardTokens = 4096;  // longer products for the weight's gradient, which is read and written once per chunk
 constexpr int kThreads = 256;
 
 struct ChunkPlan {

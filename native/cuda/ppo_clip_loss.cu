@@ -131,7 +131,16 @@ PpoResult CudaBackend::ppo_clip_loss(float* d_logprobs, float* d_entropy, Tensor
   double* totals = scratch_.take<double>(kSums);
   with_log_probs(logprobs, old_logprobs, [&](auto* now, auto* old) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(now)>>;
-    PpoArrays<T> arrays{d_logprobs, d_entropy, now, old, ref_logprobs.as<const T>(), advantages, entropy, offsets, n, rows,
+    PpoArrays<T> arrays{d_logprobs,
+                        d_entropy,
+                        now,
+                        old,
+                        ref_logprobs.as<const T>(),
+                        advantages,
+                        entropy,
+                        offsets,
+                        n,
+                        rows,
                         settings.normalizer > 0 ? settings.normalizer : own};
     launch(stream_, ppo_clip_loss_kernel<T>, grid_of(pieces), kThreads, 0, sums, arrays, settings);
   });

@@ -14,10 +14,10 @@ constexpr int kTile = kThreads * kScanItems;
 
 // Per row: what turns raw rewards into shaped ones.
 struct RowShape {
-  double mean;                 // token mean of the process rewards, 0 for an empty row
-  double scale;                // process rewards are multiplied by this,
-  double baseline;             // and this is subtracted
-  double outcome;              // shaped outcome reward, given at the last token
+  double mean;      // token mean of the process rewards, 0 for an empty row
+  double scale;     // process rewards are multiplied by this,
+  double baseline;  // and this is subtracted
+  double outcome;   // shaped outcome reward, given at the last token
 };
 struct Whitening {
   double mean, factor;

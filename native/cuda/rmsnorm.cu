@@ -15,8 +15,8 @@ constexpr int kThreads = 256;
 constexpr int64_t kBackwardBlocks = 512;
 
 template <int n, class T>
-__global__ void __launch_bounds__(kThreads) rmsnorm_kernel(T* normed, float* rstd, float* x_out, const float* x_in, const T* delta, const float* weight,
-                                                           int64_t c, float eps) {
+__global__ void __launch_bounds__(kThreads)
+    rmsnorm_kernel(T* normed, float* rstd, float* x_out, const float* x_in, const T* delta, const float* weight, int64_t c, float eps) {
   int64_t row = blockIdx.x * c;
   float squares = 0;
   for (int64_t j = threadIdx.x * n; j < c; j += kThreads * n) {

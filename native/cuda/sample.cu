@@ -14,7 +14,7 @@ namespace cuda {
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kChunk = 1024;  // weights summed by one warp at a time
+constexpr int kChunk = 1024;                    // weights summed by one warp at a time
 constexpr double kMassUnit = 17592186044416.0;  // 2^44
 
 using Mass = unsigned long long;
@@ -201,8 +201,8 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(int32_t* tokens, float
 
 }  // namespace cuda
 
-void CudaBackend::sample(int32_t* tokens, float* logprobs, const float* logits, const uint64_t* sequence_ids, const int32_t* positions, int64_t m, int64_t vocab,
-                         const SampleSettings& settings) {
+void CudaBackend::sample(int32_t* tokens, float* logprobs, const float* logits, const uint64_t* sequence_ids, const int32_t* positions, int64_t m,
+                         int64_t vocab, const SampleSettings& settings) {
   begin("sample", m, vocab);
   cuda::launch(stream_, cuda::sample_kernel, cuda::grid_of(m), cuda::kThreads, cuda::ceil_div(vocab, cuda::kChunk) * 8, tokens, logprobs, logits, sequence_ids,
                positions, vocab, settings);

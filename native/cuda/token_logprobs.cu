@@ -11,8 +11,8 @@ namespace {
 int threads_for(int64_t vocab) { return vocab <= 512 ? 32 : vocab <= 4096 ? 128 : 512; }
 
 template <bool with_entropy, class T>
-__global__ void __launch_bounds__(512) token_logprobs_kernel(float* logprobs, float* entropy, const T* logits, const int32_t* targets, int64_t vocab,
-                                                             int64_t stride, float inverse_temperature) {
+__global__ void __launch_bounds__(512)
+    token_logprobs_kernel(float* logprobs, float* entropy, const T* logits, const int32_t* targets, int64_t vocab, int64_t stride, float inverse_temperature) {
   int64_t i = blockIdx.x;
   const T* row = logits + i * stride;
   SoftmaxSums sums = row_sums<with_entropy>(row, vocab, inverse_temperature);

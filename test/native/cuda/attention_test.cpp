@@ -54,10 +54,10 @@ PK_TEST("cuda: decode_attention, cache_fill") {
       for (int64_t capacity : {16, 320}) {
         Compare c;
         int64_t slots = 4, prefill = capacity == 16 ? 5 : 257, m = 3;
-        auto keys = c.floats(type, slots * shape.kv_heads * capacity, shape.head_size, 1), values = c.floats(type, slots * shape.kv_heads * capacity,
-                                                                                                          shape.padded_head(), 2);
-        auto first = c.floats(type, prefill, shape.qkv_size(), 3), qkv = c.floats(type, m, shape.qkv_size(), 4, 2.0f), next = c.floats(type, m, shape.qkv_size(), 5),
-             out = c.floats(type, m, shape.q_size(), 6), last = c.floats(type, m, shape.q_size(), 7);
+        auto keys = c.floats(type, slots * shape.kv_heads * capacity, shape.head_size, 1),
+             values = c.floats(type, slots * shape.kv_heads * capacity, shape.padded_head(), 2);
+        auto first = c.floats(type, prefill, shape.qkv_size(), 3), qkv = c.floats(type, m, shape.qkv_size(), 4, 2.0f),
+             next = c.floats(type, m, shape.qkv_size(), 5), out = c.floats(type, m, shape.q_size(), 6), last = c.floats(type, m, shape.q_size(), 7);
         int32_t filled = static_cast<int32_t>(prefill);
         auto fill_slots = c.numbers(std::vector<int32_t>{3, 1}), step_slots = c.numbers(std::vector<int32_t>{1, 0, 3}),
              lengths = c.numbers(std::vector<int32_t>{filled, 0, filled}), longer = c.numbers(std::vector<int32_t>{filled + 1, 1, filled + 1});

@@ -37,7 +37,10 @@ class Compare {
     bf16 half = to_bf16(value);
     double wide = value;
     DType dtype = arrays_[id].dtype;
-    std::memcpy(at, dtype == DType::f32 ? static_cast<void*>(&value) : dtype == DType::bf16 ? static_cast<void*>(&half) : &wide,
+    std::memcpy(at,
+                dtype == DType::f32    ? static_cast<void*>(&value)
+                : dtype == DType::bf16 ? static_cast<void*>(&half)
+                                       : &wide,
                 static_cast<size_t>(dtype_size(dtype)));
   }
 
@@ -94,8 +97,8 @@ class Compare {
     for (size_t i = 0; i < expected.size(); ++i) {
       double x = expected[i], y = got[i];
       bool close = std::isnan(x) ? std::isnan(y) : std::isinf(x) ? x == y : std::fabs(x - y) <= tolerance * (std::fabs(x) + mean) + 1e-7;
-      PK_CHECK_WITH(close, what + ": element " + std::to_string(i) + " of " + std::to_string(expected.size()) + " is " + std::to_string(y) +
-                               ", on the CPU " + std::to_string(x));
+      PK_CHECK_WITH(close, what + ": element " + std::to_string(i) + " of " + std::to_string(expected.size()) + " is " + std::to_string(y) + ", on the CPU " +
+                               std::to_string(x));
     }
   }
   // For results that come of long sums of rounded terms: the difference as a whole within `tolerance`, no element far off.

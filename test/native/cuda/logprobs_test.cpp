@@ -27,7 +27,8 @@ PK_TEST("cuda: token_logprobs") {
         c.run([&](Backend& on, const Compare::Place& p) {
           float* h = with_entropy ? p.f32(entropy) : nullptr;
           on.token_logprobs_forward(p.f32(logprobs), h, p.f32(logits), p.ids(targets), n, vocab, stride, 0.7f);
-          on.token_logprobs_backward(p.f32(d_logits), p.f32(logits), p.ids(targets), p.f32(d), with_entropy ? p.f32(d_entropy) : nullptr, n, vocab, stride, 0.7f);
+          on.token_logprobs_backward(p.f32(d_logits), p.f32(logits), p.ids(targets), p.f32(d), with_entropy ? p.f32(d_entropy) : nullptr, n, vocab, stride,
+                                     0.7f);
         });
         std::string name = "token_logprobs V=" + std::to_string(vocab);
         c.same(logprobs, kF32, name);
@@ -75,7 +76,7 @@ PK_TEST("cuda: sample draws what the CPU draws") {
       }
       auto logits = c.floats(DType::f32, m, vocab, 1, 4.0f), sequences = c.numbers(sequence_ids), positions = c.numbers(place),
            tokens = c.numbers(std::vector<int32_t>(static_cast<size_t>(m))), logprobs = c.floats(DType::f32, m, 1, 2);
-      for (int64_t j = 0; j < vocab; ++j) c.set(logits, 3 * vocab + j, 1.0f);                    // all alike: ties everywhere
+      for (int64_t j = 0; j < vocab; ++j) c.set(logits, 3 * vocab + j, 1.0f);  // all alike: ties everywhere
       for (int64_t j = 0; j < vocab; ++j) c.set(logits, 4 * vocab + j, j == vocab / 2 ? 50.0f : -50.0f);
       if (vocab > 2) {
         c.set(logits, 5 * vocab + 1, -kInf);

@@ -37,11 +37,13 @@ PK_TEST("cuda: implicit_rewards, step_rewards") {
       }
       std::vector<int32_t> ends, steps{0};
       for (int32_t length : b.lengths) {
-        for (int32_t s = 0; s < std::min(length, 3); ++s) ends.push_back((s + 1) * length / 3 - (length >= 3 ? 1 : 0) - (length < 3 && (s + 1) * length / 3 >= length ? 1 : 0));
+        for (int32_t s = 0; s < std::min(length, 3); ++s)
+          ends.push_back((s + 1) * length / 3 - (length >= 3 ? 1 : 0) - (length < 3 && (s + 1) * length / 3 >= length ? 1 : 0));
         steps.push_back(static_cast<int32_t>(ends.size()));
       }
       int64_t total = static_cast<int64_t>(ends.size());
-      auto step_ends = c.numbers(ends), step_offsets = c.numbers(steps), cumulative = c.floats(DType::f32, total, 1, 6), per_step = c.floats(DType::f32, total, 1, 7);
+      auto step_ends = c.numbers(ends), step_offsets = c.numbers(steps), cumulative = c.floats(DType::f32, total, 1, 6),
+           per_step = c.floats(DType::f32, total, 1, 7);
       c.run([&](Backend& on, const Compare::Place& p) {
         on.implicit_rewards(p.f32(rewards), p.f32(q), p.f32(scores), p(prm), p(ref), p.ids(at), rows, 0.05);
         on.step_rewards(p.f32(cumulative), p.f32(per_step), p.f32(q), p.ids(at), p.ids(step_ends), p.ids(step_offsets), rows);
@@ -118,7 +120,8 @@ PK_TEST("cuda: prm losses") {
              at = c.numbers(offsets), group_at = c.numbers(groups);
         std::vector<PrmResult> results;
         c.run([&](Backend& on, const Compare::Place& p) {
-          results.push_back(on.prm_cross_entropy_loss(p.f32(d), p.f32(probabilities), p(prm), p(ref), p.ids(at), rows, p.f32(labels), 0.05, own_scores ? 0 : 9));
+          results.push_back(
+              on.prm_cross_entropy_loss(p.f32(d), p.f32(probabilities), p(prm), p(ref), p.ids(at), rows, p.f32(labels), 0.05, own_scores ? 0 : 9));
           results.push_back(
               on.prm_dpo_loss(p.f32(dpo), p(prm), p(ref), p.ids(at), rows, p.f32(labels), p.ids(group_at), number, own_scores ? nullptr : p.f32(scores), 0.05));
         });

@@ -51,9 +51,9 @@ pk_fiber_switch:
 )");
 void make_context(Context& context, char* stack, void (*entry)()) {
   void** top = reinterpret_cast<void**>(stack + kStack) - 3;  // so that the entry function finds the stack aligned as after a call
-  *top = nullptr;                                   // the entry function's return address: it never returns
-  *--top = reinterpret_cast<void*>(entry);          // where the first switch "returns" to
-  for (int i = 0; i < 6; ++i) *--top = nullptr;     // callee-saved registers
+  *top = nullptr;                                             // the entry function's return address: it never returns
+  *--top = reinterpret_cast<void*>(entry);                    // where the first switch "returns" to
+  for (int i = 0; i < 6; ++i) *--top = nullptr;               // callee-saved registers
   context = top;
 }
 void switch_context(Context& save, Context& load) { pk_fiber_switch(&save, load); }
@@ -172,7 +172,8 @@ void run_warp(Machine& m, int begin, int end) {
       Fiber& fiber = m.fibers[static_cast<size_t>(i)];
       if (fiber.state != State::at_warp) continue;
       if ((fiber.mask & waiting) != fiber.mask || !(fiber.mask >> (i - begin) & 1u))
-        throw std::logic_error("a warp operation waits for lanes that never come (live " + std::to_string(live) + ", at a barrier " + std::to_string(here) + ")");
+        throw std::logic_error("a warp operation waits for lanes that never come (live " + std::to_string(live) + ", at a barrier " + std::to_string(here) +
+                               ")");
     }
     warp.parity ^= 1;
     for (int i = begin; i < end; ++i)

@@ -20,8 +20,7 @@ class LoopGemm final : public Gemm {
     for (int64_t i = 0; i < out.rows; ++i)
       for (int64_t j = 0; j < out.cols; ++j) {
         float sum = 0;
-        for (int64_t k = 0; k < depth; ++k)
-          sum += (transpose_a ? element(a, k, i) : element(a, i, k)) * (transpose_b ? element(b, j, k) : element(b, k, j));
+        for (int64_t k = 0; k < depth; ++k) sum += (transpose_a ? element(a, k, i) : element(a, i, k)) * (transpose_b ? element(b, j, k) : element(b, k, j));
         if (accumulate) sum += element(out, i, j);
         if (bias) sum += element(bias_row, 0, j);
         if (out.dtype == DType::f32)

@@ -1,11 +1,10 @@
 // The runtime calls of cuda_runtime.h beside this file: memory is the heap's, streams do nothing, a test may ask for failures.
-#include "cuda_runtime.h"
-
 #include <sys/mman.h>
 
 #include <cstdlib>
 #include <map>
 
+#include "cuda_runtime.h"
 #include "shim_control.h"
 
 namespace {
@@ -41,12 +40,18 @@ DeviceAccess::~DeviceAccess() {
 
 const char* cudaGetErrorName(cudaError_t code) {
   switch (code) {
-    case cudaSuccess: return "cudaSuccess";
-    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
-    case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
-    case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
-    case cudaErrorNoDevice: return "cudaErrorNoDevice";
-    default: return "cudaErrorOther";
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    default:
+      return "cudaErrorOther";
   }
 }
 const char* cudaGetErrorString(cudaError_t code) { return cudaGetErrorName(code); }
