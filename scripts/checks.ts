@@ -25,7 +25,7 @@ export interface Check {
 export function staticChecks(): Check[] {
   const sources = ["core", "ops", "cpu", "cuda", "model", "dist", "binding"]
     .map((folder) => join("native", folder))
-    .concat(join("test", "native"), join("test", "native", "cuda"), join("test", "native", "cuda_shim"), join("test", "native", "cuda_shim", "cuda"));
+    .concat(join("test", "native"), join("test", "native", "cuda"), join("test", "native", "cuda_shim"), join("test", "native", "cuda_shim", "cuda"), join("test", "native", "bench"));
   const native = sources.flatMap((folder) => list(folder, /\.(h|cpp|cu|cuh)$/));
   return [
     command("format and lint of TypeScript and JSON (biome)", tool("biome"), ["ci", "--colors=off", "."]),
