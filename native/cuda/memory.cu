@@ -44,6 +44,7 @@ void Scratch::free_blocks() noexcept {
   for (const Block& block : blocks_) cudaFree(block.data);
   blocks_.clear();
   used_ = 0;
+  ++generation_;
 }
 
 int64_t Scratch::bytes() const {
@@ -69,6 +70,7 @@ void* Scratch::take_bytes(int64_t bytes) {
     check(cudaMalloc(&data, static_cast<size_t>(whole)));
     blocks_.push_back({static_cast<char*>(data), whole});
     used_ = 0;
+    ++generation_;
   }
   void* at = blocks_.back().data + used_;
   used_ += size;
