@@ -31,7 +31,8 @@ void check(cudaError_t code) {
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     throw Error("ERR_OUT_OF_MEMORY", "The GPU has not enough memory for " + place_of_op() + ": " + std::to_string(free >> 20) + " MiB of " +
-                                         std::to_string(total >> 20) + " MiB are free.");
+                                         std::to_string(total >> 20) +
+                                         " MiB are free. Less is needed with recompute, smaller batches or fewer decoding slots.");
   }
   if (is_lost(code)) throw Error("ERR_DEVICE_LOST", "The GPU stopped working (" + words + ", noticed in " + place_of_op() + "): restart the process.");
   cudaGetLastError();
