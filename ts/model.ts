@@ -88,6 +88,7 @@ export interface Rollout {
 }
 
 export interface ModelOptions {
+  /** Default "auto": the GPU when this build has the CUDA backend and the driver sees one, otherwise the CPU. */
   device?: "auto" | "cpu" | "cuda";
   dtype?: "float32" | "bfloat16"; // compute type; the masters of a trainable model are float32
   trainable?: boolean; // default true: gradients and optimizer state on first use. A frozen bfloat16 model takes 2 bytes per weight
@@ -103,6 +104,7 @@ export class Model {
   readonly config: CompleteConfig;
   /** The native object, for tests and tools (gradients, logits); undefined behaviour is impossible, surprises are not. */
   readonly native: NativeModel;
+  readonly device: "cpu" | "cuda";
   readonly dtype: "float32" | "bfloat16";
   readonly trainable: boolean;
   #options: ModelOptions;
@@ -115,7 +117,8 @@ export class Model {
     this.trainable = options.trainable ?? true;
     this.#options = options;
     this.#origin = origin;
-    const settings = { dtype: this.dtype, recompute: options.recompute ?? false, trainable: this.trainable };
+    this.device = chooseDevice(options.device ?? "auto");
+    const settings = { device: this.device, dtype: this.dtype, recompute: options.recompute ?? false, trainable: this.trainable };
     this.native = native().createModel(toNativeConfig(this.config), settings);
   }
 
@@ -125,7 +128,6 @@ export class Model {
    */
   static async load(source: string | ModelConfig, options: ModelOptions = {}): Promise<Model> {
     checkModelOptions(options);
-    if (options.device === "cuda") throw new PrimekitError("ERR_UNSUPPORTED", 'The CUDA backend is not built into this addon: use device "cpu" or "auto".');
     if (typeof source !== "string") {
       const model = new Model(source, options);
       await model.native.initialize(toSeed(options.seed ?? 0, "seed"), model.config.initializerRange);
@@ -318,6 +320,11 @@ export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; 
 }
 
 // --- internal ---
+
+function chooseDevice(wanted: "auto" | "cpu" | "cuda"): "cpu" | "cuda" {
+  if (wanted !== "auto") return wanted; // "cuda" without one is refused by the addon, which knows why
+  return native().info().cudaBackend && native().cudaState().devices.length > 0 ? "cuda" : "cpu";
+}
 
 const DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" } as const;
 

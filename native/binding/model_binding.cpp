@@ -36,14 +36,28 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     Napi::Object options = read_object(call[1], "options");
     DType dtype = read_dtype(options.Get("dtype"), "dtype");
     bool recompute = read_bool(options.Get("recompute"), "recompute"), trainable = read_bool(options.Get("trainable"), "trainable");
+    std::string device = read_string(options.Get("device"), "device");
+    if (device != "cpu" && device != "cuda") throw range_error(call.Env(), "device must be \"cpu\" or \"cuda\", but is \"" + device + "\".");
+    abandoned().clear();
     try {
-      model_ = std::make_shared<Qwen2>(cpu_backend(), config, dtype, recompute, trainable);
+      model_ = std::make_shared<Qwen2>(backend_of(device), config, dtype, recompute, trainable);
+      on_gpu_ = device == "cuda";
     } catch (const std::exception&) {
       throw to_js_error(call.Env(), std::current_exception());
     }
   }
 
+  // Run by the garbage collector for a model nobody closed. It must not talk to a GPU, so such a model waits for the next one to be made.
+  ~NativeModel() override {
+    if (model_ && on_gpu_) abandoned().push_back(std::move(model_));
+  }
+
  private:
+  static std::vector<std::shared_ptr<Qwen2>>& abandoned() {
+    static thread_local auto* models = new std::vector<std::shared_ptr<Qwen2>>();  // never destroyed: at exit there may be no driver left
+    return *models;
+  }
+
   // The model, or an error after close().
   std::shared_ptr<Qwen2> model(Napi::Env env) const {
     if (!model_) throw state_error(env, "ERR_MODEL_CLOSED", "The model was closed: load it again to use it.");
@@ -341,6 +355,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 
  private:
   std::shared_ptr<Qwen2> model_;
+  bool on_gpu_ = false;
 };
 
 Napi::Value create_model(const Napi::CallbackInfo& call) { return NativeModel::constructor(call.Env()).New({call[0], call[1]}); }

@@ -4,11 +4,13 @@
 #include <array>
 #include <cstdint>
 
+#include "core/portable.h"
+
 namespace pk {
 
 using Philox = std::array<uint32_t, 4>;
 
-inline Philox philox(uint64_t seed, uint64_t stream, uint64_t index) {
+PK_PORTABLE inline Philox philox(uint64_t seed, uint64_t stream, uint64_t index) {
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   Philox c = {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};
   for (int round = 0; round < 10; ++round) {
@@ -21,6 +23,6 @@ inline Philox philox(uint64_t seed, uint64_t stream, uint64_t index) {
 }
 
 // Uniform in (0, 1), 24 bits, never 0 or 1.
-inline float philox_uniform(uint32_t bits) { return (static_cast<float>(bits >> 8) + 0.5f) * (1.0f / 16777216.0f); }
+PK_PORTABLE inline float philox_uniform(uint32_t bits) { return (static_cast<float>(bits >> 8) + 0.5f) * (1.0f / 16777216.0f); }
 
 }  // namespace pk

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/portable.h"
+
 namespace pk {
 
 enum class DType : uint8_t { f32, bf16, f64, packed /* bf16 weight as Backend::pack laid it out */ };
@@ -34,24 +36,24 @@ struct bf16 {
   uint16_t bits;
 };
 
-inline float to_float(bf16 v) { return __builtin_bit_cast(float, static_cast<uint32_t>(v.bits) << 16); }
-inline float to_float(float v) { return v; }
+PK_PORTABLE inline float to_float(bf16 v) { return __builtin_bit_cast(float, static_cast<uint32_t>(v.bits) << 16); }
+PK_PORTABLE inline float to_float(float v) { return v; }
 
 // Round to nearest even; NaN stays NaN.
-inline bf16 to_bf16(float v) {
+PK_PORTABLE inline bf16 to_bf16(float v) {
   uint32_t u = __builtin_bit_cast(uint32_t, v);
   uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   uint32_t quiet = (u >> 16) | 0x40u;
   return {static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded)};
 }
 template <class T>
-T from_float(float v);
+PK_PORTABLE T from_float(float v);
 template <>
-inline float from_float<float>(float v) {
+PK_PORTABLE inline float from_float<float>(float v) {
   return v;
 }
 template <>
-inline bf16 from_float<bf16>(float v) {
+PK_PORTABLE inline bf16 from_float<bf16>(float v) {
   return to_bf16(v);
 }
 

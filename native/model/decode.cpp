@@ -92,6 +92,11 @@ class Decoder {
         prefill_arena_(backend_),
         last_arena_(backend_),
         step_arena_(backend_),
+        logits_arena_(backend_),
+        prefill_uploads_(backend_),
+        step_uploads_(backend_),
+        draw_uploads_(backend_),
+        repeated_(backend_.make_repeated()),
         capacity_(capacity),
         slots_(slots) {
     free_.resize(static_cast<size_t>(slots_));
@@ -110,7 +115,7 @@ class Decoder {
  private:
   void allocate_cache() {
     HeadShape s = model_.shape();
-    int64_t rows = slots_ * s.kv_heads * capacity_;
+    int64_t rows = (slots_ + (repeated_->records() ? 1 : 0)) * s.kv_heads * capacity_;  // the last slot is for rows that fill up a step
     cache_arena_.reset();
     for (int pass = 0; pass < 2; ++pass) {
       if (pass == 1) cache_arena_.allocate();
@@ -157,41 +162,56 @@ class Decoder {
     return true;
   }
 
-  // Embeds n tokens, takes them through all layers, and returns their normed hidden states [n, C] (in `arena`'s memory).
-  // attend(layer, activations) fills activations.attention from activations.qkv and the caches.
-  template <class Attend>
-  Tensor run_layers(Arena& arena, const std::vector<int32_t>& tokens, const std::vector<int32_t>& positions, const Attend& attend) {
-    int64_t n = static_cast<int64_t>(tokens.size()), c = model_.config().hidden_size;
+  // What n tokens need on their way through the layers.
+  struct Work {
     LayerActivations a;
     Tensor act, delta, normed, rstd;
+  };
+  Work lay_out(Arena& arena, int64_t n) {
+    Work w;
     arena.reset();
     for (int pass = 0; pass < 2; ++pass) {
       if (pass == 1) arena.allocate();
-      a = model_.take_layer(arena, n, true);
-      act = arena.take(model_.compute(), n, model_.config().feed_forward_size);
-      delta = arena.take(model_.compute(), n, c);
-      normed = arena.take(model_.compute(), n, c);
-      rstd = arena.take(DType::f32, n, 1);
+      w.a = model_.take_layer(arena, n, true);
+      w.act = arena.take(model_.compute(), n, model_.config().feed_forward_size);
+      w.delta = arena.take(model_.compute(), n, model_.config().hidden_size);
+      w.normed = arena.take(model_.compute(), n, model_.config().hidden_size);
+      w.rstd = arena.take(DType::f32, n, 1);
     }
-    backend_.embedding_forward(a.x_in, tokens.data(), model_.embedding());
+    return w;
+  }
+
+  // Embeds tokens and takes them through all layers; their normed hidden states [n, C] are then in w.normed.
+  // attend(layer, activations) fills activations.attention from activations.qkv and the caches.
+  template <class Attend>
+  void run_layers(const Work& w, const int32_t* tokens, const int32_t* positions, const Attend& attend) {
+    backend_.embedding_forward(w.a.x_in, tokens, model_.embedding());
     for (int64_t l = 0; l < model_.config().layers; ++l) {
-      model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), positions.data());
-      attend(l, a);
-      model_.layer_rest(l, a, act, delta);
+      model_.layer_qkv(l, w.a, w.a.x_in, l ? w.delta : Tensor(), positions);
+      attend(l, w.a);
+      model_.layer_rest(l, w.a, w.act, w.delta);
       job_.check();
     }
-    model_.final_norm(normed, rstd.f32(), a.x_in, a.x_in, delta);
-    return normed;
+    model_.final_norm(w.normed, w.rstd.f32(), w.a.x_in, w.a.x_in, w.delta);
   }
 
   // Fills the caches of the prompts' slots, and returns the last tokens' normed hidden states [prompts, C].
   Tensor prefill(const PackedBatch& batch, const std::vector<int32_t>& last, const std::vector<std::vector<int32_t>>& slots) {
-    Tensor normed = run_layers(prefill_arena_, batch.tokens, batch.positions, [&](int64_t l, const LayerActivations& a) {
-      for (size_t i = 0; i < slots.size(); ++i)
-        backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), slots[i].data(),
-                            static_cast<int64_t>(slots[i].size()), capacity_, model_.shape());
+    std::vector<int32_t> all_slots;
+    for (const auto& of_prompt : slots) all_slots.insert(all_slots.end(), of_prompt.begin(), of_prompt.end());
+    const int32_t *tokens, *positions, *offsets, *last_rows, *first_slots;
+    prefill_uploads_.send({{batch.tokens, tokens}, {batch.positions, positions}, {batch.offsets, offsets}, {last, last_rows}, {all_slots, first_slots}});
+    Work work = lay_out(prefill_arena_, batch.size());
+    run_layers(work, tokens, positions, [&](int64_t l, const LayerActivations& a) {
+      const int32_t* next_slots = first_slots;
+      for (size_t i = 0; i < slots.size(); ++i) {
+        int64_t copies = static_cast<int64_t>(slots[i].size());
+        backend_.cache_fill(keys_[l], values_[l], a.qkv.slice_rows(batch.offsets[i], batch.offsets[i + 1] - batch.offsets[i]), next_slots, copies, capacity_,
+                            model_.shape());
+        next_slots += copies;
+      }
       job_.check();
-      backend_.attention_forward(a.attention, nullptr, a.qkv, batch.offsets.data(), batch.rows(), model_.shape());
+      backend_.attention_forward(a.attention, nullptr, a.qkv, offsets, batch.rows(), model_.shape());
     });
     Tensor hidden;
     last_arena_.reset();
@@ -199,29 +219,36 @@ class Decoder {
       if (pass == 1) last_arena_.allocate();
       hidden = last_arena_.take(model_.compute(), static_cast<int64_t>(last.size()), model_.config().hidden_size);
     }
-    backend_.gather_rows(hidden, normed, last.data());
+    backend_.gather_rows(hidden, work.normed, last_rows);
     return hidden;
   }
 
   // One token for every active sequence.
   void step() {
     int64_t m = static_cast<int64_t>(active_.size());
-    int64_t padded = (m + 31) / 32 * 32;  // few different shapes, so that few primitives are made
-    std::vector<int32_t> tokens(padded, 0), slots(m), lengths(padded, 0), rows(m);
+    int64_t padded = (m + 31) / 32 * 32;                    // few different shapes: few primitives are made, few steps recorded
+    int64_t attending = repeated_->records() ? padded : m;  // rows that fill up are the last slot's first token
+    std::vector<int32_t> tokens(padded, 0), slots(attending, static_cast<int32_t>(slots_)), lengths(padded, 0), rows(m);
     for (int64_t i = 0; i < m; ++i) {
       tokens[i] = active_[i].token;
       slots[i] = active_[i].slot;
       lengths[i] = active_[i].length;
       rows[i] = static_cast<int32_t>(i);
     }
-    Tensor normed = run_layers(step_arena_, tokens, lengths, [&](int64_t l, const LayerActivations& a) {
-      backend_.decode_attention(a.attention.slice_rows(0, m), keys_[l], values_[l], a.qkv.slice_rows(0, m), slots.data(), lengths.data(), capacity_,
-                                model_.shape());
+    const int32_t *on_tokens, *on_slots, *on_lengths;
+    step_uploads_.send({{tokens, on_tokens}, {slots, on_slots}, {lengths, on_lengths}});
+    Work work = lay_out(step_arena_, padded);
+    std::vector<int64_t> key = {padded, reinterpret_cast<int64_t>(work.a.x_in.data), reinterpret_cast<int64_t>(on_tokens)};
+    repeated_->run(key, [&] {
+      run_layers(work, on_tokens, on_lengths, [&](int64_t l, const LayerActivations& a) {
+        backend_.decode_attention(a.attention.slice_rows(0, attending), keys_[l], values_[l], a.qkv.slice_rows(0, attending), on_slots, on_lengths, capacity_,
+                                  model_.shape());
+      });
     });
     std::vector<Active> moved = std::move(active_);
     active_.clear();
     for (Active& s : moved) ++s.length;
-    sample(normed, rows, moved);
+    sample(work.normed, rows, moved);
     for (Active& s : moved) accept(s);
   }
 
@@ -231,20 +258,33 @@ class Decoder {
     int64_t chunk = std::clamp<int64_t>(kLogitsElements / v / 32 * 32, 32, 1024);
     for (int64_t begin = 0; begin < hidden.rows; begin += chunk) {
       int64_t size = std::min(chunk, hidden.rows - begin);
-      logits_.resize(static_cast<size_t>(size * v));
-      model_.linear({logits_.data(), size, v}, hidden.slice_rows(begin, size), model_.head());
+      Tensor logits = take_logits(size);
+      model_.linear(logits, hidden.slice_rows(begin, size), model_.head());
       for (int64_t i = 0; i < count; ++i) {
         if (rows[i] < begin || rows[i] >= begin + size) continue;
         // Sequences of one row come one after another; a run of consecutive rows is drawn in one call.
         int64_t end = i + 1;
         while (end < count && rows[end] == rows[end - 1] + 1 && rows[end] < begin + size) ++end;
-        draw(logits_.data() + (rows[i] - begin) * v, sequences, i, end);
+        draw(logits.f32() + (rows[i] - begin) * v, sequences, i, end);
         i = end - 1;
       }
       job_.check();
     }
   }
 
+  Tensor take_logits(int64_t rows) {
+    Tensor logits;
+    logits_arena_.reset();
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) logits_arena_.allocate();
+      logits = logits_arena_.take(DType::f32, rows, model_.config().vocab_size);
+      drawn_tokens_ = logits_arena_.take(DType::f32, rows, 1);  // int32
+      drawn_logprobs_ = logits_arena_.take(DType::f32, rows, 1);
+    }
+    return logits;
+  }
+
+  // At most as many sequences as the logits have rows.
   void draw(const float* logits, std::vector<Active>& sequences, int64_t begin, int64_t end) {
     int64_t m = end - begin;
     std::vector<uint64_t> ids(m);
@@ -255,7 +295,12 @@ class Decoder {
       ids[i] = queue_.ids[sequence];
       positions[i] = static_cast<int32_t>(queue_.out[sequence].tokens.size());
     }
-    backend_.sample(tokens.data(), logprobs.data(), logits, ids.data(), positions.data(), m, model_.config().vocab_size, settings_.sampling);
+    const uint64_t* on_ids;
+    const int32_t* on_positions;
+    draw_uploads_.send({{ids, on_ids}, {positions, on_positions}});
+    backend_.sample(drawn_tokens_.as<int32_t>(), drawn_logprobs_.f32(), logits, on_ids, on_positions, m, model_.config().vocab_size, settings_.sampling);
+    backend_.copy_to_host(tokens.data(), drawn_tokens_.data, m * 4);
+    backend_.copy_to_host(logprobs.data(), drawn_logprobs_.data, m * 4);
     for (int64_t i = 0; i < m; ++i) {
       if (tokens[i] < 0) throw Error("ERR_NON_FINITE", "Generation met logits that are not finite: the model's weights have diverged or are corrupt.");
       Active& s = sequences[begin + i];
@@ -302,9 +347,11 @@ class Decoder {
   JobContext& job_;
   Queue& queue_;
   Arena& cache_arena_;
-  Arena prefill_arena_, last_arena_, step_arena_;
-  std::vector<Tensor> keys_, values_;  // per layer; see Backend::decode_attention
-  std::vector<float> logits_;
+  Arena prefill_arena_, last_arena_, step_arena_, logits_arena_;
+  Uploads prefill_uploads_, step_uploads_, draw_uploads_;
+  std::unique_ptr<Repeated> repeated_;  // a step's way through the layers
+  std::vector<Tensor> keys_, values_;   // per layer; see Backend::decode_attention
+  Tensor drawn_tokens_, drawn_logprobs_;
   std::vector<int32_t> free_;
   std::vector<Active> active_;
   int64_t capacity_, slots_;

@@ -35,7 +35,8 @@ Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool re
       packed_arena_(backend),
       rope_arena_(backend),
       kept_arena_(backend),
-      work_arena_(backend) {
+      work_arena_(backend),
+      uploads_(backend) {
   flat(Slot::value);
   if (compute_ == DType::bf16) {
     cast_arena_.take(DType::bf16, 1, table_.vectors);
@@ -113,6 +114,7 @@ void Qwen2::initialize(uint64_t seed, float std) {
 }
 
 void Qwen2::copy_from(Qwen2& other) {
+  if (&other.backend_ != &backend_) throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model on the same device.");
   if (other.table_.size != table_.size || other.table_.entries.size() != table_.entries.size())
     throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model of the same configuration.");
   Tensor to = matrices(), from = other.matrices();
@@ -233,6 +235,8 @@ void Qwen2::layout(int64_t n, int64_t scored, bool keep) {
     w_.normed_final = work_arena_.take(compute_, n, c);
     w_.scored_hidden = work_arena_.take(compute_, scored, c);
     w_.lse = work_arena_.take(DType::f32, scored, 1);
+    w_.logprobs = work_arena_.take(DType::f32, scored, 1);
+    w_.entropy = work_arena_.take(DType::f32, scored, 1);
     if (keep) {
       w_.d_x = work_arena_.take(DType::f32, n, c);
       w_.d_x_cast = work_arena_.take(compute_, n, c);
@@ -242,6 +246,8 @@ void Qwen2::layout(int64_t n, int64_t scored, bool keep) {
       w_.d_attention = work_arena_.take(compute_, n, shape().q_size());
       w_.d_qkv = work_arena_.take(compute_, n, shape().qkv_size());
       w_.d_scored = work_arena_.take(compute_, scored, c);
+      w_.d_logprobs = work_arena_.take(DType::f32, scored, 1);
+      w_.d_entropy = work_arena_.take(DType::f32, scored, 1);
     }
   }
 }
@@ -272,18 +278,27 @@ void Qwen2::final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tenso
   backend_.rmsnorm_forward(normed, rstd, x_out, x, delta, vector(table_.final_norm), config_.rms_norm_eps);
 }
 
+void Qwen2::send_batch(const PackedBatch& batch) {
+  uploads_.send({{batch.tokens, on_.tokens},
+                 {batch.offsets, on_.offsets},
+                 {batch.positions, on_.positions},
+                 {scored_rows_, on_.scored_rows},
+                 {scored_targets_, on_.scored_targets}});
+}
+
 void Qwen2::run_layers(const PackedBatch& batch, bool keep, JobContext& job) {
   int32_t longest = 0;
   for (int64_t r = 0; r < batch.rows(); ++r) longest = std::max(longest, batch.offsets[r + 1] - batch.offsets[r]);
   rope_table(longest);
-  backend_.embedding_forward(layers_[0].x_in, batch.tokens.data(), embedding());
+  send_batch(batch);
+  backend_.embedding_forward(layers_[0].x_in, on_.tokens, embedding());
   Tensor x = layers_[0].x_in, delta;
   for (int64_t l = 0; l < config_.layers; ++l) {
     const LayerActivations& a = layers_[layers_.size() == 1 ? 0 : l];
-    layer_qkv(l, a, x, delta, batch.positions.data());
+    layer_qkv(l, a, x, delta, on_.positions);
     if (!layer_inputs_.empty()) backend_.copy(layer_inputs_[l].data, a.x_in.data, a.x_in.bytes());
     job.check();
-    backend_.attention_forward(a.attention, keep ? a.lse.f32() : nullptr, a.qkv, batch.offsets.data(), batch.rows(), shape());
+    backend_.attention_forward(a.attention, keep ? a.lse.f32() : nullptr, a.qkv, on_.offsets, batch.rows(), shape());
     job.check();
     layer_rest(l, a, w_.act, w_.delta);
     job.check();
@@ -309,20 +324,30 @@ void Qwen2::forward(float* logprobs, float* entropy, const PackedBatch& batch, c
   if (batch.size() > 0) {
     layout(batch.size(), scored, keep);
     run_layers(batch_, keep, job);
-    backend_.gather_rows(w_.scored_hidden, w_.normed_final, scored_rows_.data());
-    if (scored > 0) backend_.linear_logprobs_forward(logprobs, entropy, w_.lse.f32(), w_.scored_hidden, head(), scored_targets_.data(), temperature);
+    backend_.gather_rows(w_.scored_hidden, w_.normed_final, on_.scored_rows);
+    if (scored > 0) {
+      backend_.linear_logprobs_forward(w_.logprobs.f32(), w_.entropy.f32(), w_.lse.f32(), w_.scored_hidden, head(), on_.scored_targets, temperature);
+      backend_.copy_to_host(logprobs, w_.logprobs.data, w_.logprobs.bytes());
+      backend_.copy_to_host(entropy, w_.entropy.data, w_.entropy.bytes());
+    }
     job.check();
   }
-  scored_entropy_.assign(entropy, entropy + scored);
   kept_ = keep;
 }
 
 void Qwen2::logits(float* out, const PackedBatch& batch, JobContext& job) {
   kept_ = false;
   if (batch.size() == 0) return;
+  scored_rows_.clear();
+  scored_targets_.clear();
   layout(batch.size(), 0, false);
   run_layers(batch, false, job);
-  linear({out, batch.size(), config_.vocab_size}, w_.normed_final, head());
+  Arena arena(backend_);
+  arena.take(DType::f32, batch.size(), config_.vocab_size);
+  arena.allocate();
+  Tensor logits = arena.take(DType::f32, batch.size(), config_.vocab_size);
+  linear(logits, w_.normed_final, head());
+  backend_.copy_to_host(out, logits.data, logits.bytes());
 }
 
 }  // namespace pk

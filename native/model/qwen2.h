@@ -12,6 +12,7 @@
 #include "core/arena.h"
 #include "core/job.h"
 #include "model/parameters.h"
+#include "model/uploads.h"
 #include "ops/backend.h"
 
 namespace pk {
@@ -107,6 +108,7 @@ class Qwen2 {
   float* flat(Slot slot);
   Tensor matrices();  // all of them, in their most exact form
   float* bias(int64_t offset) { return offset < 0 ? nullptr : vector(offset); }
+  void send_batch(const PackedBatch& batch);
   void run_layers(const PackedBatch& batch, bool keep, JobContext& job);
   void layout(int64_t n, int64_t scored, bool keep);
   void recompute_layer(int64_t layer);
@@ -140,13 +142,17 @@ class Qwen2 {
   std::vector<LayerActivations> layers_;              // one per layer, or a single shared one
   std::vector<Tensor> layer_inputs_;                  // [N, C] f32 per layer, when recomputing
   struct Work {
-    Tensor delta, act, x_final, rstd_final, normed_final, scored_hidden, lse;
-    Tensor d_x, d_x_cast, d_normed, d_gate_up, d_act, d_attention, d_qkv, d_scored;
+    Tensor delta, act, x_final, rstd_final, normed_final, scored_hidden, lse, logprobs, entropy;
+    Tensor d_x, d_x_cast, d_normed, d_gate_up, d_act, d_attention, d_qkv, d_scored, d_logprobs, d_entropy;
   } w_;
   PackedBatch batch_;
+  struct OnBackend {
+    const int32_t *tokens, *offsets, *positions;  // of batch_
+    const int32_t *scored_rows, *scored_targets;
+  } on_{};
+  Uploads uploads_;
   std::vector<int32_t> scored_rows_;     // [R] positions whose hidden state predicts a scored token
   std::vector<int32_t> scored_targets_;  // [R]
-  std::vector<float> scored_entropy_;    // [R]
   float temperature_ = 1.0f;
   bool kept_ = false;
 };

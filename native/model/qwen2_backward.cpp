@@ -16,10 +16,12 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
   int64_t c = config_.hidden_size;
   try {
     Tensor d_head(gradients + table_.head, config_.vocab_size, c);
-    backend_.linear_logprobs_backward(w_.d_scored, d_head, w_.scored_hidden, head(), scored_targets_.data(), w_.lse.f32(), scored_entropy_.data(), d_logprobs,
-                                      d_entropy, temperature_);
+    backend_.copy_from_host(w_.d_logprobs.data, d_logprobs, w_.d_logprobs.bytes());
+    if (d_entropy) backend_.copy_from_host(w_.d_entropy.data, d_entropy, w_.d_entropy.bytes());
+    backend_.linear_logprobs_backward(w_.d_scored, d_head, w_.scored_hidden, head(), on_.scored_targets, w_.lse.f32(), w_.entropy.f32(), w_.d_logprobs.f32(),
+                                      d_entropy ? w_.d_entropy.f32() : nullptr, temperature_);
     job.check();
-    backend_.scatter_rows(w_.d_normed, w_.d_scored, scored_rows_.data());
+    backend_.scatter_rows(w_.d_normed, w_.d_scored, on_.scored_rows);
     backend_.zero(w_.d_x.data, w_.d_x.bytes());
     backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + table_.final_norm, w_.d_normed, w_.x_final, vector(table_.final_norm), w_.rstd_final.f32());
     for (int64_t l = config_.layers - 1; l >= 0; --l) {
@@ -31,7 +33,7 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
       job.check();
       job.report(config_.layers - l, config_.layers);
     }
-    backend_.embedding_backward(gradients + table_.embedding, w_.d_x, batch_.tokens.data(), config_.vocab_size);
+    backend_.embedding_backward(gradients + table_.embedding, w_.d_x, on_.tokens, config_.vocab_size);
   } catch (const Aborted&) {
     zero_gradients();  // half a batch's gradients are of no use to anyone
     throw;
@@ -40,8 +42,8 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
 
 void Qwen2::recompute_layer(int64_t layer) {
   const LayerActivations& a = layers_[0];
-  layer_qkv(layer, a, layer_inputs_[layer], Tensor(), batch_.positions.data());
-  backend_.attention_forward(a.attention, a.lse.f32(), a.qkv, batch_.offsets.data(), batch_.rows(), shape());
+  layer_qkv(layer, a, layer_inputs_[layer], Tensor(), on_.positions);
+  backend_.attention_forward(a.attention, a.lse.f32(), a.qkv, on_.offsets, batch_.rows(), shape());
   layer_rest(layer, a, w_.act, w_.delta);
 }
 
@@ -67,8 +69,8 @@ void Qwen2::backward_attention(int64_t layer, const LayerActivations& a) {
   backend_.matmul(w_.d_attention, w_.d_x_cast, false, weight(at.o, c, d), false, nullptr, false);
   backend_.matmul({gradients + at.o, c, d}, w_.d_x_cast, true, a.attention, false, nullptr, true);
   if (at.o_bias >= 0) backend_.column_sum(gradients + at.o_bias, w_.d_x_cast);
-  backend_.attention_backward(w_.d_qkv, w_.d_attention, a.attention, a.lse.f32(), a.qkv, batch_.offsets.data(), batch_.rows(), shape());
-  backend_.rope(w_.d_qkv, batch_.positions.data(), rope_table_, shape(), true);
+  backend_.attention_backward(w_.d_qkv, w_.d_attention, a.attention, a.lse.f32(), a.qkv, on_.offsets, batch_.rows(), shape());
+  backend_.rope(w_.d_qkv, on_.positions, rope_table_, shape(), true);
   if (at.qkv_bias >= 0) backend_.column_sum(gradients + at.qkv_bias, w_.d_qkv);
   backend_.matmul({gradients + at.qkv, qkv, c}, w_.d_qkv, true, a.normed_in, false, nullptr, true);
   backend_.matmul(w_.d_normed, w_.d_qkv, false, weight(at.qkv, qkv, c), false, nullptr, false);

@@ -1,5 +1,5 @@
 // Backend: the contract between the model, the reward kernels and a device. Every op once; native/cpu/<op>.cpp is the
-// specification, native/cuda/<op>.cu (when it comes) does the same. All pointers and Tensors are in the backend's memory.
+// specification, native/cuda/<op>.cu does the same. All pointers and Tensors are in the backend's memory.
 //
 // Shape letters, here and everywhere: B sequences, N packed tokens, T positions in a sequence, C hidden size,
 // F feed-forward size, V vocabulary, L layers, NH query heads, NKV key/value heads, HD head size, P prompts,
@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/memory.h"
 #include "core/tensor.h"
@@ -25,10 +26,10 @@ struct HeadShape {
   int64_t heads;      // NH
   int64_t kv_heads;   // NKV
   int64_t head_size;  // HD
-  int64_t q_size() const { return heads * head_size; }
-  int64_t kv_size() const { return kv_heads * head_size; }
-  int64_t padded_head() const { return (head_size + 31) / 32 * 32; }  // HDP: rows of the value cache
-  int64_t qkv_size() const { return q_size() + 2 * kv_size(); }
+  constexpr int64_t q_size() const { return heads * head_size; }
+  constexpr int64_t kv_size() const { return kv_heads * head_size; }
+  constexpr int64_t padded_head() const { return (head_size + 31) / 32 * 32; }  // HDP: rows of the value cache
+  constexpr int64_t qkv_size() const { return q_size() + 2 * kv_size(); }
 };
 
 struct AdamWSettings {
@@ -71,6 +72,17 @@ struct PpoResult {
 
 struct PrmResult {
   double loss, accuracy;
+};
+
+// Ops that are called again and again with the same arguments (the memory behind them changes), as in decoding. A backend may record
+// them at one call and run the record at later ones, which saves the cost of every single call.
+class Repeated {
+ public:
+  virtual ~Repeated() = default;
+  // True: arguments should change as rarely as possible, rows that nobody needs are better than another number of rows.
+  virtual bool records() const { return false; }
+  // body's ops and arguments are determined by `key`. It must not allocate, copy to or from the host, or use numbers that ops return.
+  virtual void run(const std::vector<int64_t>& /*key*/, const std::function<void()>& body) { body(); }
 };
 
 class Backend : public Memory {
@@ -156,6 +168,7 @@ class Backend : public Memory {
   // on its share of the threads. The first error is thrown when all bodies have ended.
   virtual int64_t decode_shards(int64_t /*slots*/) const { return 1; }
   virtual void run_shards(int64_t /*shards*/, const std::function<void(int64_t shard)>& body) { body(0); }
+  virtual std::unique_ptr<Repeated> make_repeated() { return std::make_unique<Repeated>(); }
   // One layer's cache: slots x NKV heads, each capacity x HD keys and capacity x HDP values of type T, laid out as the backend
   // likes; capacity is a multiple of 16. Appends k and v of qkv (rotated) at lengths[i], then attends over lengths[i] + 1 entries.
   virtual void decode_attention(Tensor out /*[M,D] T*/, Tensor keys, Tensor values, Tensor qkv /*[M,QKV] T*/, const int32_t* slots /*[M]*/,
@@ -169,5 +182,6 @@ class Backend : public Memory {
 };
 
 std::unique_ptr<Backend> make_cpu_backend();
+std::unique_ptr<Backend> make_cuda_backend();  // ERR_UNSUPPORTED without a driver or GPU; only in builds with CUDA
 
 }  // namespace pk

@@ -74,13 +74,13 @@ export async function runJob(context: JobContext): Promise<JobResult> {
 // --- internal ---
 
 async function makeModel({ model, data, prime, sft }: JobConfig, task: Task, dir: string | undefined): Promise<Model> {
-  const { dtype, recompute, seed, source, ...sizes } = model;
+  const { device, dtype, recompute, seed, source, ...sizes } = model;
   const { tokenizer } = task;
   if (dir === undefined) {
     const ids = { vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId, padTokenId: tokenizer.padId };
-    return Model.load({ ...sizes, ...ids }, { dtype, recompute, seed });
+    return Model.load({ ...sizes, ...ids }, { device, dtype, recompute, seed });
   }
-  const loaded = await Model.load(dir, { dtype, recompute });
+  const loaded = await Model.load(dir, { device, dtype, recompute });
   const { vocabSize, maxPositionEmbeddings } = loaded.config;
   const answer = Math.max(prime.maxNewTokens, sft.maxNewTokens);
   const wrong =

@@ -18,6 +18,7 @@ export const modelSchema = z.strictObject({
   tieWordEmbeddings: z.boolean().default(true).describe("share the embedding with the output projection"),
   initializerRange: z.number().positive().default(0.02).describe("standard deviation of random weights"),
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights and optimizer stay float32"),
+  device: z.enum(["auto", "cpu", "cuda"]).default("auto").describe("where the model runs; auto: a GPU that the build and the driver support, else the CPU"),
   recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),
   seed: count(1, "seed of the random weights; follows --seed unless given"),
 });

@@ -42,6 +42,7 @@ export interface NativeModelConfig {
 }
 
 export interface NativeModelOptions {
+  device: "cpu" | "cuda";
   dtype: "float32" | "bfloat16";
   recompute: boolean;
   trainable: boolean; // false and bfloat16: no float32 masters are kept

@@ -183,7 +183,7 @@ async function loadModels(dir: string, policy: Model, prm: Model | undefined, co
 }
 
 async function loadInto(model: Model, dir: string): Promise<void> {
-  const saved = await Model.load(dir, { trainable: false });
+  const saved = await Model.load(dir, { device: model.device, trainable: false });
   try {
     await model.copyFrom(saved);
   } finally {

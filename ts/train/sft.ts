@@ -186,7 +186,7 @@ class SftTrainer {
     }
     this.state = structuredClone(found as SftState);
     this.savedStep = step;
-    const saved = await Model.load(join(dir, "policy"), { trainable: false });
+    const saved = await Model.load(join(dir, "policy"), { device: this.options.model.device, trainable: false });
     try {
       await this.options.model.copyFrom(saved);
     } finally {

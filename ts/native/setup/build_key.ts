@@ -14,13 +14,16 @@ export interface BuildKey {
 /** CMake options that may be set through the environment. */
 export const CMAKE_OPTIONS = ["PRIMEKIT_ARCH", "PRIMEKIT_ONEDNN", "PRIMEKIT_CUDA"];
 
+/** Files that an NVIDIA driver shows (the same in CMakeLists.txt): with one of them, and nvcc, the CUDA backend is built. */
+const DRIVER_SIGNS = ["/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg"];
+
 /** Takes a few milliseconds: tools are known by path, size and time instead of being asked for their version. */
 export function buildKey(root: string): BuildKey {
   return {
     sources: hash([...listSources(root).map((file) => `${file}\n${readFileSync(join(root, file), "utf8")}`)]),
     options: hash([root, ...["PRIMEKIT_BUILD", ...CMAKE_OPTIONS].map((name) => `${name}=${process.env[name] ?? ""}`)]),
     toolchain: hash([...["cmake", "ninja", "make", process.env.CXX || "c++", process.env.CUDACXX || "nvcc"].map(toolStamp), ...oneDnnStamps()]),
-    machine: hash([process.platform, process.arch, cpuModel()]),
+    machine: hash([process.platform, process.arch, cpuModel(), ...DRIVER_SIGNS.filter((file) => existsSync(file))]),
   };
 }
 
