@@ -72,3 +72,41 @@ test(
   },
   LIMIT,
 );
+
+test(
+  "05: a checkpoint that learned a game over two turns plays games it never saw",
+  async () => {
+    const output = await outputOf("05_chat.ts");
+    const [right, asked] = (/(\d+) of (\d+) answers are right/.exec(output) ?? []).slice(1).map(Number);
+    expect(asked).toBe(22);
+    expect(right).toBeGreaterThan(16);
+    expect(output).toContain("you:   5+0\nmodel: 5\nyou:   +0\n");
+  },
+  LIMIT,
+);
+
+test(
+  "06: verifiers for mathematics, code and a task of one's own",
+  async () => {
+    const output = await outputOf("06_verifiers.ts");
+    const verdicts = Array.from(output.matchAll(/^ {2}(correct|wrong|timeout|error) +(\d\.\d) {2}/gm), ([, outcome, score]) => `${outcome} ${score}`);
+    const math = ["correct 1.0", "correct 1.0", "wrong 0.0", "wrong 0.0"];
+    const code = ["correct 1.0", "wrong 0.5", "correct 1.0", "timeout 0.0", "correct 1.0", "wrong 0.0", "wrong 0.0", "error 0.0"];
+    expect(verdicts).toEqual([...math, ...code, "correct 1.0", "correct 1.0", "correct 1.0"]);
+  },
+  LIMIT,
+);
+
+test(
+  "07: outcomes alone point at the wrong step, where likelihood does not",
+  async () => {
+    const output = await outputOf("07_find_the_wrong_step.ts");
+    expect(percentAfter(output, "is the wrong one in")).toBeGreaterThanOrEqual(80);
+    expect(percentAfter(output, "by chance:")).toBeLessThanOrEqual(25);
+    expect(percentAfter(output, "finds least likely:")).toBeLessThan(60);
+    const file = /The picture: (\S+\.html)/.exec(output)?.[1] ?? "";
+    expect(await Bun.file(join(ROOT, file)).text()).toStartWith("<!doctype html>");
+    expect(output).toContain("✗ wrong");
+  },
+  LIMIT,
+);

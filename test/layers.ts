@@ -21,7 +21,7 @@ const TYPESCRIPT: Record<string, readonly string[]> = {
   index: [...BASE, "kernels", "model", "tokenizer", "verifiers", "data", "run", "hub", "rollout", "algo", "eval", "train"],
   main: ["cli"],
   ensure: ["native"], // scripts/ensure.ts runs before any package is installed
-  scripts: ["errors", "native", "tokenizer", "verifiers", "data", "run"], // the other tools
+  scripts: ["errors", "native", "model", "tokenizer", "verifiers", "data", "run"], // the other tools
 };
 
 /** Files in ts/ itself and the layer they belong to; "errors" holds what needs nothing at all. */

@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { generateCommand } from "../ts/cli/generate.ts";
 import { jobFlags } from "../ts/cli/job_config.ts";
+import { sftFlags } from "../ts/cli/sft_config.ts";
 import * as kernels from "../ts/kernels.ts";
 
 const root = join(import.meta.dir, "..");
@@ -44,7 +46,7 @@ test("the kernel example runs and learns in the right direction", () => {
 });
 
 test("every option that is named is one", () => {
-  const known = new Set(jobFlags(true).map(({ name }) => name));
+  const known = new Set([...jobFlags(), ...sftFlags(), ...generateCommand.flags].map(({ name }) => name));
   const named = Array.from(readme.matchAll(/`--([a-zA-Z.]+)/g), (match) => match[1]).filter((name) => name !== "help");
   expect(named.length).toBeGreaterThan(2);
   expect(named.filter((name) => !known.has(name))).toEqual([]);

@@ -12,6 +12,7 @@ import {
   checkStepOptions,
   checkTemperature,
   toSeed,
+  toSequences,
 } from "./model_checks.ts";
 import { type CompleteConfig, completeConfig, eosIdsOf, fromHuggingFace, type ModelConfig, toNativeConfig } from "./model_config.ts";
 import { readModelJson } from "./model_dir.ts";
@@ -69,6 +70,8 @@ export interface GenerateOptions {
   seed?: number | bigint;
   /** Counter of the first sequence; sequence of prompt p, sample g draws from stream firstSequence + p*G + g. */
   firstSequence?: number | bigint;
+  /** Instead of firstSequence: the stream of every sequence [P*G], prompt-major. */
+  sequences?: readonly (number | bigint)[];
   maxBatch?: number; // decoding slots, default 256
   onProgress?: (done: number, total: number) => void; // finished sequences
   /** Every token as soon as it is drawn, the stop token included; sequence is p*G + g. An error it throws stops the generation. */
@@ -190,7 +193,10 @@ export class Model {
     const { samples = 1, signal } = options;
     const { tokens, offsets } = pack(prompts);
     const first = toSeed(options.firstSequence ?? 0, "firstSequence");
-    const ids = BigUint64Array.from({ length: prompts.length * samples }, (_, i) => BigInt.asUintN(64, first + BigInt(i)));
+    const count = prompts.length * samples;
+    const ids = options.sequences
+      ? toSequences(options.sequences, count)
+      : BigUint64Array.from({ length: count }, (_, i) => BigInt.asUintN(64, first + BigInt(i)));
     const settings = this.#nativeGenerateOptions(options, samples);
     const result = await withSignal(signal, (cancel, progress) => this.native.generate(tokens, offsets, ids, settings, cancel, progress), progressOf(options));
     return Array.from({ length: prompts.length * samples }, (_, i) => ({

@@ -59,10 +59,11 @@ export function checkPrompts(prompts: readonly ArrayLike<number>[], vocabSize: n
 
 export function checkGenerateOptions(options: GenerateOptions, vocabSize: number): void {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object with maxNewTokens", options);
-  const { samples = 1, maxNewTokens, stop = {}, onProgress } = options;
+  const { samples = 1, maxNewTokens, stop = {}, onProgress, onToken } = options;
   if (!Number.isInteger(samples) || samples < 1) throw rangeError("samples", "a positive integer", samples);
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw rangeError("maxNewTokens", "a positive integer", maxNewTokens);
   if (onProgress !== undefined && typeof onProgress !== "function") throw typeError("onProgress", "a function", onProgress);
+  if (onToken !== undefined && typeof onToken !== "function") throw typeError("onToken", "a function", onToken);
   if (typeof stop !== "object" || stop === null) throw typeError("stop", "an object with tokens or strings", stop);
   const { tokens = [], strings = [], tokenBytes } = stop;
   if (!Array.isArray(tokens) && !ArrayBuffer.isView(tokens)) throw typeError("stop.tokens", "an array of token ids", tokens);
@@ -84,6 +85,13 @@ export function toSeed(value: number | bigint, name: string): bigint {
     throw rangeError(name, "an integer from 0 to 2^64 - 1 (as a number: to 2^53 - 1)", value);
   }
   return BigInt(value);
+}
+
+/** The random stream of every one of `count` sequences. */
+export function toSequences(value: readonly (number | bigint)[], count: number): BigUint64Array {
+  if (!Array.isArray(value)) throw typeError("sequences", "an array of numbers or bigints", value);
+  if (value.length !== count) throw rangeError("sequences", `an array of ${count} elements (prompts times samples)`, value);
+  return BigUint64Array.from(value, (sequence, i) => toSeed(sequence, `sequences[${i}]`));
 }
 
 /**

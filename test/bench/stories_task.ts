@@ -63,7 +63,7 @@ function faultOf(response: string, word: string): string | undefined {
   const mentions = text.match(new RegExp(`\\b${word}s?\\b`, "gi"))?.length ?? 0;
   if (mentions === 0) return `The story does not mention the ${word}.`;
   if (mentions > MAX_MENTIONS) return `The story mentions the ${word} ${mentions} times.`;
-  const sentences = text.split(/[.!?]+"?\s+/).map((sentence) => sentence.toLowerCase());
+  const sentences = text.split(/[.!?]+"?(?:\s+|$)/).flatMap((sentence) => (sentence === "" ? [] : [sentence.toLowerCase()]));
   if (sentences.length < MIN_SENTENCES) return "The story is too short.";
   if (new Set(sentences).size < sentences.length) return "The story repeats a sentence.";
   return undefined;

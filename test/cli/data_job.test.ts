@@ -4,9 +4,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { appendFile, cp, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { arithmeticTask } from "../../ts/data/arithmetic.ts";
-import { Model } from "../../ts/model.ts";
 import { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
 import { hasShared, Scratch, shared } from "../data/support.ts";
+import { makeModel } from "./models.ts";
 import { fingerprint, run, start } from "./support.ts";
 
 setDefaultTimeout(120_000);
@@ -15,19 +15,6 @@ const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 let runs: string;
 let model: string;
 let data: string;
-
-/** A model directory with random weights, as small as its tokenizer allows. */
-async function makeModel(dir: string, tokenizer: Tokenizer, vocabSize: number): Promise<string> {
-  const sizes = { hiddenSize: 16, intermediateSize: 32, numHiddenLayers: 1, numAttentionHeads: 2, numKeyValueHeads: 1, maxPositionEmbeddings: 2048 };
-  const made = await Model.load(
-    { ...sizes, vocabSize, eosTokenId: tokenizer.eosId, tieWordEmbeddings: true, initializerRange: 0.1 },
-    { seed: 1, trainable: false },
-  );
-  await made.save(dir);
-  await tokenizer.save(dir);
-  made.close();
-  return dir;
-}
 
 /** Problems whose answers the arithmetic verifier judges; random weights are never right, so the filter is open. */
 const row = (i: number) => ({ question: `${i}+${(7 * i) % 10}`, final: String(i + ((7 * i) % 10)) });

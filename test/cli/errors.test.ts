@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run, TINY, TINY_SFT } from "./support.ts";
+import { run, TINY } from "./support.ts";
 
 setDefaultTimeout(60_000);
 
@@ -68,18 +68,6 @@ describe("the main job refuses", () => {
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/^primekit: The run folder .*taken exists already/);
     expect(await readdir(join(root, "b", "taken"))).toEqual(["note.txt"]);
-  });
-
-  test("a run of the other command, and options that a run has fixed", async () => {
-    const runs = join(root, "c");
-    expect((await run(["sft", "--runs", runs, "--run", "tuned", ...TINY_SFT, "--sft.steps", "1"], "ts/cli/bin.ts")).code).toBe(0);
-    const other = await run(["--runs", runs, "--resume", "tuned"]);
-    expect(other.stderr).toBe('primekit: The run tuned was made by "sft", so "train" cannot go on with it.\n');
-    const fixed = await run(["sft", "--runs", runs, "--resume", "tuned", "--sft.lr", "1"], "ts/cli/bin.ts");
-    expect(fixed.stderr).toMatch(/^primekit: sft\.lr is fixed by the run/);
-    const longer = await run(["sft", "--runs", runs, "--resume", "tuned", "--sft.steps", "2"], "ts/cli/bin.ts");
-    expect(longer.code, longer.stderr).toBe(0);
-    expect(await readdir(join(runs, "tuned", "checkpoints"))).toContain("step-000002");
   });
 });
 

@@ -61,11 +61,11 @@ describe("the main job's configuration", () => {
     const { place, prime, ...nested } = config;
     const flat: Record<string, unknown> = { ...place, ...prime };
     for (const [section, options] of Object.entries(nested)) for (const [key, value] of Object.entries(options)) flat[`${section}.${key}`] = value;
-    const fromFlags = Object.fromEntries(jobFlags(true).map((flag) => [flag.path ?? flag.name, flag.default]));
+    const fromFlags = Object.fromEntries(jobFlags().map((flag) => [flag.path ?? flag.name, flag.default]));
     delete fromFlags.config;
     delete fromFlags.resume;
     expect(fromFlags).toEqual(flat as never);
-    for (const flag of jobFlags(true)) expect(flag.description, flag.name).not.toBe("");
+    for (const flag of jobFlags()) expect(flag.description, flag.name).not.toBe("");
   });
 
   test("--seed reaches fine-tuning, weights and problems, unless they have their own", () => {
@@ -100,7 +100,7 @@ describe("help", () => {
     expect(text).toContain("\nA:\n");
     expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(60);
     expect(
-      renderHelp("x", "", jobFlags(true), 100)
+      renderHelp("x", "", jobFlags(), 100)
         .split("\n")
         .every((line) => line.length <= 100),
     ).toBe(true);

@@ -50,16 +50,19 @@ export async function run(args: string[], entry?: string): Promise<Ended> {
 
 /** What must be equal between equal runs: metrics and rollouts with times left out, and hashes of all files of the newest checkpoints. */
 export function fingerprint(dir: string): Record<string, string> {
+  return { ...fingerprintOf(dir), ...(existsSync(join(dir, "sft")) ? fingerprintOf(dir, "sft") : {}) };
+}
+
+/** The same of one run folder. */
+export function fingerprintOf(dir: string, part = ""): Record<string, string> {
   const result: Record<string, string> = {};
-  for (const part of ["", "sft"].filter((name) => existsSync(join(dir, name)))) {
-    const folder = join(dir, part);
-    const rows = readFileSync(join(folder, "metrics.jsonl"), "utf8").trim().split("\n");
-    result[join(part, "metrics.jsonl")] = rows.map((row) => JSON.stringify(withoutTimes(JSON.parse(row)))).join("\n");
-    for (const name of readdirSync(join(folder, "rollouts")).sort()) result[join(part, "rollouts", name)] = hash(join(folder, "rollouts", name));
-    const checkpoint = readFileSync(join(folder, "latest"), "utf8").trim();
-    for (const file of readdirSync(join(folder, checkpoint), { recursive: true, encoding: "utf8" }).sort()) {
-      if (file.endsWith(".safetensors")) result[join(part, checkpoint, file)] = hash(join(folder, checkpoint, file));
-    }
+  const folder = join(dir, part);
+  const rows = readFileSync(join(folder, "metrics.jsonl"), "utf8").trim().split("\n");
+  result[join(part, "metrics.jsonl")] = rows.map((row) => JSON.stringify(withoutTimes(JSON.parse(row)))).join("\n");
+  for (const name of readdirSync(join(folder, "rollouts")).sort()) result[join(part, "rollouts", name)] = hash(join(folder, "rollouts", name));
+  const checkpoint = readFileSync(join(folder, "latest"), "utf8").trim();
+  for (const file of readdirSync(join(folder, checkpoint), { recursive: true, encoding: "utf8" }).sort()) {
+    if (file.endsWith(".safetensors")) result[join(part, checkpoint, file)] = hash(join(folder, checkpoint, file));
   }
   return result;
 }

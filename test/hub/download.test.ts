@@ -53,8 +53,22 @@ describe("a broken connection", () => {
 
   test("silence counts as one", async () => {
     hub.server.faults = [{ match: SUM, times: 1, hang: true }];
-    expect(isRight(await resolveModel("org/model", { ...hub.options, timeoutMs: 150 }))).toBe(true);
+    expect(isRight(await resolveModel("org/model", { ...hub.options, timeoutMs: 800 }))).toBe(true);
     expect(ranges()).toEqual([undefined, "bytes=1000-"]);
+  });
+
+  test("in a listing", async () => {
+    hub.server.faults = [{ match: "/tree/", times: 2, cutAfter: 0 }];
+    expect(isRight(await resolveModel("org/model", hub.options))).toBe(true);
+  });
+
+  test("is told from an answer that is no hub's", async () => {
+    hub.server.faults = [{ match: "/revision/", times: 1, status: 200, headers: { "content-type": "text/html" } }];
+    const { code, message } = await failure();
+    expect(code).toBe("ERR_HUB");
+    expect(message).toMatch(
+      /^http\S+ answered with something that is no JSON \("a fault that was asked for"…\): is that a hub \(HF_ENDPOINT\), or the page of a/,
+    );
   });
 
   test("a server without ranges sends all of it again", async () => {
@@ -154,7 +168,7 @@ describe("one file, several downloads", () => {
     hub.server.faults = [{ match: SUM, times: 2, cutAfter: 50_000 }];
     const dirs = await Promise.all(Array.from({ length: 4 }, () => resolveModel("org/model", hub.options)));
     expect(dirs.every(isRight)).toBe(true);
-    expect(ranges().filter((range) => range === undefined)).toHaveLength(1);
+    expect(ranges().length).toBeLessThanOrEqual(3); // one download with two cuts
   });
 
   test("in several processes: each has the right file in the end", async () => {

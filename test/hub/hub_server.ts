@@ -92,6 +92,10 @@ export class HubServer {
     const fault = this.faults.find(({ match, times }) => times > 0 && url.includes(match));
     if (fault) fault.times--;
     if (fault?.status) return end(response, fault.status, { "content-type": "text/plain", ...fault.headers }, "a fault that was asked for");
+    if (fault?.cutAfter !== undefined && url.startsWith("/api/")) {
+      response.writeHead(200, { "content-type": "application/json", "content-length": "1000" });
+      return response.write('[{"type":', () => setTimeout(() => response.destroy(), 20));
+    }
     if (url.includes("short-name")) return end(response, 307, { location: request.url?.replace("short-name", "org/model") ?? "" }, "");
     if (host === "cdn") return this.#cdnFile(url, request, response, fault);
     const [path, query] = [url.split("?")[0], new URL(request.url ?? "", this.url).searchParams];

@@ -45,6 +45,15 @@ describe("a model", () => {
     expect(hub.server.seen).toEqual([]);
   });
 
+  test("in a cache that is complete and read-only is found, too", async () => {
+    const dir = await resolveModel("org/model", hub.options);
+    const before = lstatSync(join(dir, "config.json")).ctimeMs;
+    const refs = lstatSync(join(hub.cacheDir, "models--org--model", "refs")).mtimeMs;
+    expect(await resolveModel("org/model", hub.options)).toBe(dir);
+    expect(lstatSync(join(dir, "config.json")).ctimeMs).toBe(before); // root may write anything, so it is looked for what was written
+    expect(lstatSync(join(hub.cacheDir, "models--org--model", "refs")).mtimeMs).toBe(refs);
+  });
+
   test("in shards: those that the index names, over several pages of the listing", async () => {
     const shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
     const files = [

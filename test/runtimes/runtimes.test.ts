@@ -1,8 +1,9 @@
 // One addon, every runtime: the same kernel call and five training steps give the same bits in Bun, Deno and Node.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { gzipSync } from "node:zlib";
 import { fingerprint, TINY } from "../cli/support.ts";
 
 setDefaultTimeout(120_000);
@@ -10,6 +11,7 @@ setDefaultTimeout(120_000);
 const ROOT = resolve(import.meta.dir, "../..");
 const JS = join(ROOT, ".tmp", "runtimes-js"); // inside the tree, where packages and the addon are found
 const PROGRAM = "test/runtimes/steps.ts";
+const ROWS = "test/runtimes/rows.ts";
 
 interface Result {
   norms: number[];
@@ -40,7 +42,7 @@ async function compile(): Promise<void> {
   const options = {
     extends: "../../tsconfig.build.json",
     compilerOptions: { outDir: ".", rootDir: "../.." },
-    include: ["../../ts", "../../train.ts", `../../${PROGRAM}`],
+    include: ["../../ts", "../../train.ts", `../../${PROGRAM}`, `../../${ROWS}`],
   };
   writeFileSync(join(JS, "tsconfig.json"), JSON.stringify(options));
   await execute([join(ROOT, "node_modules", ".bin", "tsc"), "-p", JS]);
@@ -98,6 +100,35 @@ describe("the main job, from fine-tuning to the last checkpoint, gives the same 
       const id = name.replaceAll(/\W+/g, "-");
       await execute([...command, program("train.ts"), "--runs", runs, "--run", id, ...TINY]);
       expect(fingerprint(join(runs, id))).toEqual(jobInBun);
+    });
+  }
+});
+
+describe("a dataset of every format gives the same rows", () => {
+  const read = async (command: string[], name: string) => JSON.parse(await execute([...command, join(runs, "data"), join(runs, `cache-${name}`)]));
+  let rows: { name: string; rows: unknown[]; bad: string[] }[];
+  beforeAll(async () => {
+    mkdirSync(join(runs, "data"));
+    const lines = Array.from({ length: 50 }, (_, i) => ({ prompt: `é中😀 ${i}`, answer: String(i) }));
+    const jsonl = lines.map((line) => JSON.stringify(line)).join("\n");
+    writeFileSync(join(runs, "data", "a.jsonl"), `${jsonl}\nnonsense\n`);
+    writeFileSync(join(runs, "data", "b.jsonl.gz"), gzipSync(jsonl));
+    writeFileSync(join(runs, "data", "c.json"), JSON.stringify(lines, null, 1));
+    writeFileSync(join(runs, "data", "d.csv"), `prompt,answer\nshort\n${lines.map(({ prompt, answer }) => `"${prompt}\n",${answer}`).join("\n")}`);
+    cpSync(join(ROOT, "test/fixtures/parquet/eurus_zstd.parquet"), join(runs, "data", "e.parquet"));
+    rows = await read([process.execPath, ROWS], "bun");
+    expect(rows.map((file) => [file.name, file.rows.length, file.bad.length])).toEqual([
+      ["a.jsonl", 48, 1],
+      ["b.jsonl.gz", 48, 0],
+      ["c.json", 48, 0],
+      ["d.csv", 48, 1],
+      ["e.parquet", 8, 0],
+    ]);
+  });
+
+  for (const { name, command, program, possible } of RUNTIMES) {
+    test.skipIf(!possible)(`in ${name}`, async () => {
+      expect(await read([...command, program(ROWS)], name.replaceAll(/\W+/g, "-"))).toEqual(rows);
     });
   }
 });

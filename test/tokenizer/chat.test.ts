@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { arithmeticTokenizerConfig, arithmeticTokenizerJson } from "../../ts/data/arithmetic_tokenizer.ts";
 import type { ChatMessage } from "../../ts/tokenizer/chat.ts";
+import { encodeConversation } from "../../ts/tokenizer/conversation.ts";
 import { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
 
 interface Row {
@@ -11,6 +12,7 @@ interface Row {
   messages: ChatMessage[];
   addGenerationPrompt: boolean;
   text: string;
+  ids?: number[]; // of Qwen2.5, of conversations that end with the assistant
 }
 
 const root = join(import.meta.dir, "..", "..");
@@ -27,7 +29,16 @@ function expectTexts(tokenizer: Tokenizer, template: string): void {
 }
 
 test.skipIf(!existsSync(qwenDir))("Qwen2.5's template", async () => {
-  expectTexts(await Tokenizer.load(qwenDir), "qwen2_5");
+  const qwen = await Tokenizer.load(qwenDir);
+  expectTexts(qwen, "qwen2_5");
+  // Encoded turn by turn for fine-tuning, conversations have the same ids; but an answer that begins with a newline keeps it apart from the
+  // prompt's last one, as in generation, where the whole text makes one token of the two.
+  const conversations = recorded.rows.filter(({ ids, messages, addGenerationPrompt }) => ids && !addGenerationPrompt && messages[0].role !== "assistant");
+  expect(conversations.length).toBeGreaterThanOrEqual(6);
+  for (const { messages, ids = [] } of conversations.filter(({ messages }) => messages.every(({ content }) => !content.startsWith("\n")))) {
+    const { tokens } = encodeConversation(qwen, messages);
+    expect([...tokens, ...qwen.encode("\n")]).toEqual(ids);
+  }
 });
 
 for (const [name, template] of Object.entries(recorded.templates)) {

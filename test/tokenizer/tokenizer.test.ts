@@ -119,12 +119,25 @@ test("save and load keep everything; a chat_template.jinja wins", async () => {
   });
 });
 
+test("special tokens in a file of their own, as older folders have them", async () => {
+  await inFolder(async (dir) => {
+    const { eos_token, ...config } = arithmeticTokenizerConfig();
+    await Tokenizer.fromJson(arithmeticTokenizerJson(), { ...config, eos_token }).save(dir);
+    await writeFile(join(dir, "tokenizer_config.json"), JSON.stringify(config));
+    await expect(Tokenizer.load(dir)).rejects.toThrow("has no eos_token");
+    await writeFile(join(dir, "special_tokens_map.json"), JSON.stringify({ eos_token: { content: eos_token }, pad_token: "ignored: the other file has one" }));
+    expect((await Tokenizer.load(dir)).eosId).toBe(small().eosId);
+  });
+});
+
 test("missing and broken files are named", async () => {
   await inFolder(async (dir) => {
     await expect(Tokenizer.load(dir)).rejects.toMatchObject({
       code: "ERR_TOKENIZER",
       message: `${join(dir, "tokenizer.json")} could not be read: there is no such file.`,
     });
+    await writeFile(join(dir, "tokenizer.model"), "");
+    await expect(Tokenizer.load(dir)).rejects.toThrow("It holds a tokenizer.model, which is not read; in Python,");
     await writeFile(join(dir, "tokenizer.json"), "{");
     await writeFile(join(dir, "tokenizer_config.json"), "{}");
     await expect(Tokenizer.load(dir)).rejects.toMatchObject({ code: "ERR_TOKENIZER", message: expect.stringContaining("is not valid JSON") });
@@ -143,6 +156,7 @@ test("what would be carried out differently is refused, by name", () => {
     ["pre_tokenizer.behavior", (json) => Object.assign(json.pre_tokenizer.pretokenizers[0], { behavior: "MergedWithNext" })],
     ["split_special_tokens", (_, config) => Object.assign(config, { split_special_tokens: true })],
     ["eos_token", (_, config) => Object.assign(config, { eos_token: null })],
+    ['token 38 is "<extra>", but', (_, config) => Object.assign(config, { added_tokens_decoder: { 38: { content: "<extra>" } } })],
     ["fuse_unk", (json) => Object.assign(json.model, { fuse_unk: true })],
     ["normalizer", (json) => Object.assign(json, { normalizer: { type: "StripAccents" } })],
     ["pre_tokenizer", (json) => Object.assign(json.pre_tokenizer.pretokenizers[0], { type: "Whitespace" })],

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Algorithm, algorithms } from "../../ts/algo/estimators.ts";
 import type { Task } from "../../ts/data/task.ts";
@@ -307,6 +307,12 @@ describe("reproducible and resumable", () => {
     const last = join(run.dir, "checkpoints", "step-000004");
     for (const file of ["policy/tokenizer.json", "prm/model.safetensors", "prm.optimizer.safetensors", "state.json"])
       expect(existsSync(join(last, file))).toBe(true);
+    for (const role of ["policy", "prm"]) {
+      const card = readFileSync(join(last, role, "README.md"), "utf8");
+      const accuracy = metrics.findLast((row) => "eval/accuracy" in row)?.["eval/accuracy"] as number;
+      expect(card).toContain("| steps | 4 of 4 |");
+      expect(card).toContain(`| held-out accuracy, last | ${Number(accuracy.toPrecision(4))} |`);
+    }
     const saved = await Model.load(join(last, "policy"));
     cleanups.push(() => saved.close());
     expect(await weightsOf(saved)).toEqual(weights);

@@ -1,10 +1,12 @@
 // Training the implicit process reward model on outcome labels.
 
-import { prmCrossEntropyLoss, prmDpoLoss } from "../kernels.ts";
 import { gather, responseOffsets, scatter, splitByTokens } from "../rollout/pack.ts";
 import type { Row } from "../rollout/types.ts";
+import { type PrmLoss, prmLosses } from "./prm_losses.ts";
 import { groupMinibatches } from "./shuffle.ts";
 import { countSkips, type MicroLoss, meanOfUpdates, type SkipCounter, type Trainable, type UpdateResult, updateMinibatch } from "./update.ts";
+
+export { type PrmLoss, prmLosses };
 
 export interface PrmOptions {
   prmLoss: PrmLoss;
@@ -33,34 +35,6 @@ export interface PrmTraining {
   loss: number | undefined;
   gradNorm: number | undefined;
 }
-
-interface LossInput {
-  prmLogprobs: Float32Array; // [N]
-  refLogprobs: Float32Array; // [N]
-  offsets: Int32Array; // [B+1]
-  labels: Float32Array; // [B]
-  groupSize: number;
-  beta: number;
-}
-
-/** Loss and gradient of a micro-batch, divided by the minibatch's number of rows. `whole`: a micro-batch must hold whole groups. */
-export const prmLosses = {
-  ce: {
-    whole: false,
-    loss: ({ prmLogprobs, refLogprobs, offsets, labels, beta }: LossInput, minibatchRows: number) =>
-      prmCrossEntropyLoss({ prmLogprobs, refLogprobs, offsets, labels, beta, normalizer: minibatchRows }),
-  },
-  dpo: {
-    whole: true,
-    loss: (input: LossInput, minibatchRows: number) => {
-      const share = input.labels.length / minibatchRows; // the kernel's mean is over its own rows
-      const { loss, dLogprobs } = prmDpoLoss(input);
-      return { loss: loss * share, dLogprobs: dLogprobs.map((g) => g * share) };
-    },
-  },
-} as const satisfies Record<string, { whole: boolean; loss: (input: LossInput, minibatchRows: number) => { loss: number; dLogprobs: Float32Array } }>;
-
-export type PrmLoss = keyof typeof prmLosses;
 
 /** Trains the PRM: `prmEpochs` passes of `prmMinibatches` updates each. The order of groups depends on `key` alone. Throws ERR_NON_FINITE after too many skipped updates. */
 export async function trainPrm(prm: Trainable, data: PrmData, o: PrmOptions, skips: SkipCounter, key: readonly number[]): Promise<PrmTraining> {

@@ -7,6 +7,8 @@ export interface Command {
   name: string;
   description: string;
   flags: readonly Flag[];
+  /** The flag whose value may also stand alone, in front: "prm view runs/NAME". */
+  argument?: string;
   /** Returns the process's exit code. */
   run(options: Options, invocation: string): Promise<number>;
 }
@@ -25,5 +27,7 @@ export function helpOf(command: Command, invocation: string, width: number): str
 }
 
 export function prepareArgs(command: Command, rawArgs: readonly string[]): string[] {
-  return normalize(rawArgs, command.flags);
+  const [first, ...rest] = rawArgs;
+  const named = command.argument !== undefined && first !== undefined && !first.startsWith("-") ? [`--${command.argument}`, first, ...rest] : rawArgs;
+  return normalize(named, command.flags);
 }

@@ -15,8 +15,6 @@ import type { JobConfig } from "./job_config.ts";
 import { resolveSources } from "./job_sources.ts";
 import { makeTask } from "./job_task.ts";
 
-export type JobKind = "train" | "sft";
-
 /** Everything that can be wrong with a configuration shows while these are made: before there is a run folder. */
 export interface PreparedJob {
   config: JobConfig; // with what its names were resolved to
@@ -35,16 +33,16 @@ export interface JobContext extends PreparedJob {
 
 export interface JobResult {
   task: Task;
-  sft: SftResult | undefined; // absent in the main job with --model
-  prime: PrimeResult | undefined; // absent when fine-tuning was stopped, or was all there was to do
+  sft: SftResult | undefined; // absent with --model
+  prime: PrimeResult | undefined; // absent when fine-tuning was stopped
   stopped: boolean;
 }
 
 /** The task, and the model to start from. A run that goes on must find the data it had: ERR_CONFIG otherwise. */
-export async function prepareJob(config: JobConfig, kind: JobKind, onRows: (rows: number) => void = () => undefined): Promise<PreparedJob> {
+export async function prepareJob(config: JobConfig, onRows: (rows: number) => void = () => undefined): Promise<PreparedJob> {
   if (config.place.threads > 0) native().setThreads(config.place.threads);
   const sources = await resolveSources(config);
-  const { task, reports, close } = await makeTask(config, sources, kind, onRows);
+  const { task, reports, close } = await makeTask(config, sources, onRows);
   try {
     const rows = reports.map(({ kept }) => kept);
     if (config.resolved?.rows && String(config.resolved.rows) !== String(rows))
@@ -65,10 +63,10 @@ export async function prepareJob(config: JobConfig, kind: JobKind, onRows: (rows
 }
 
 /** Runs or goes on with the job. Throws what the trainers throw; an abort is no error. */
-export async function runJob(context: JobContext, withPrime: boolean): Promise<JobResult> {
+export async function runJob(context: JobContext): Promise<JobResult> {
   const { config, task, model, run, signal, onEvent } = context;
-  const sft = withPrime && config.model.source ? undefined : await fineTune(context, withPrime);
-  if (!withPrime || sft?.stopped) return { task, sft, prime: undefined, stopped: sft?.stopped ?? false };
+  const sft = config.model.source ? undefined : await fineTune(context);
+  if (sft?.stopped) return { task, sft, prime: undefined, stopped: true };
   const prime = await runPrime({ config: config.prime, task, policy: model, run, resume: await resumePoint(context, run), signal, onEvent });
   return { task, sft, prime, stopped: prime.stopped };
 }
@@ -96,14 +94,14 @@ async function makeModel({ model, data, prime, sft }: JobConfig, task: Task, dir
   throw new PrimekitError("ERR_CONFIG", wrong);
 }
 
-async function fineTune(context: JobContext, nested: boolean): Promise<SftResult> {
+async function fineTune(context: JobContext): Promise<SftResult> {
   const { config, task, model, signal, onEvent } = context;
   // The main job keeps its fine-tuning in a run folder of its own inside: PRIME starts from that model also when it resumes.
-  const run = nested ? await openOrCreate(context.run.dir, "sft", config.sft) : context.run;
+  const run = await openOrCreate(context.run.dir, "sft", config.sft);
   try {
     return await runSft({ config: config.sft, task, model, run, resume: await resumePoint(context, run), signal, onEvent });
   } finally {
-    if (nested) await run.close();
+    await run.close();
   }
 }
 

@@ -1,5 +1,4 @@
 // The main job's configuration: one model, one task or dataset, fine-tuning, then PRIME. PRIME's options stand at the top, the others under a name.
-import type { z } from "zod";
 import type { ArithmeticOptions } from "../data/arithmetic.ts";
 import { PrimekitError } from "../errors.ts";
 import { type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "../train/config.ts";
@@ -15,6 +14,7 @@ import {
   type TaskSettings,
   taskSchema,
 } from "./job_schemas.ts";
+import { optionLeaves, parseOptions } from "./options.ts";
 import { isModulePath } from "./user_module.ts";
 
 export interface JobConfig {
@@ -49,20 +49,19 @@ const SHORT: Record<string, string> = {
 const CHANGEABLE = ["steps", "evalEvery", "saveEvery", "rolloutsEvery", "sampleAnswers", "sft.steps", "sft.evalEvery", "sft.saveEvery", "threads", "runs"];
 const FUNCTION = "a function of the configuration file"; // in config.json, which cannot hold one
 
-/** Flags of the commands that train; fine-tuning alone leaves PRIME's out. */
-export function jobFlags(withPrime: boolean): Flag[] {
+/** Flags of the main job. */
+export function jobFlags(): Flag[] {
   const own: Flag[] = [
     { name: "config", type: "string", description: "file with options (TypeScript, JSON, YAML or TOML); flags go before it", section: "Run" },
     { name: "resume", type: "string", valueOptional: true, description: "go on with the run of this name, or with the latest one", section: "Run" },
     ...flagsOf(placeSchema, "Run", "", {}),
   ];
-  const prime = withPrime ? flagsOf(primeConfigSchema, "PRIME (defaults of the built-in task; with --data or --task the paper's)", "", jobDefaults) : [];
-  const seed: Flag[] = withPrime ? [] : [{ name: "seed", type: "number", description: "seed of everything random", default: 1, section: "Run" }];
+  const prime = flagsOf(primeConfigSchema, "PRIME (defaults of the built-in task; with --data or --task the paper's)", "", jobDefaults);
   const titles = { model: "Model", task: "Built-in task", data: "Data", sft: "Fine-tuning" };
   const names = Object.keys(SECTIONS) as (keyof typeof SECTIONS)[];
   const defaults: Options = { ...jobDefaults, data: {} };
   const nested = names.flatMap((key) => flagsOf(SECTIONS[key], titles[key], `${key}.`, { ...(defaults[key] as Options), seed: jobDefaults.seed }));
-  return [...own, ...seed, ...prime, ...nested].map((flag) => (flag.name in SHORT ? { ...flag, name: SHORT[flag.name], path: flag.name } : flag));
+  return [...own, ...prime, ...nested].map((flag) => (flag.name in SHORT ? { ...flag, name: SHORT[flag.name], path: flag.name } : flag));
 }
 
 /** A complete configuration from the options given (file and flags). Throws ERR_CONFIG with one line per problem. */
@@ -75,10 +74,10 @@ export function resolveJob(given: Options): JobConfig {
   const place = Object.fromEntries(Object.keys(placeSchema.shape).flatMap((key) => (key in rest ? [[key, rest[key]]] : [])));
   const prime = Object.fromEntries(Object.entries(rest).filter(([key]) => !(key in placeSchema.shape)));
   const config = {
-    place: parse(placeSchema, place, "run"),
-    model: parse(modelSchema, model, "model"),
-    task: parse(taskSchema, task, "task"),
-    data: parse(dataSchema, data, "data"),
+    place: parseOptions(placeSchema, place, "run"),
+    model: parseOptions(modelSchema, model, "model"),
+    task: parseOptions(taskSchema, task, "task"),
+    data: parseOptions(dataSchema, data, "data"),
     sft: parseSftConfig(sft as never),
     prime: parsePrimeConfig(prime as never),
   };
@@ -90,7 +89,7 @@ export function resolveJob(given: Options): JobConfig {
 /** The configuration of a run that goes on: its own, with the few options that may change. Throws ERR_CONFIG for any other option with another value. */
 export function resumeJob(saved: JobConfig, given: Options): JobConfig {
   const options = expandShort(given);
-  const data = { ...parse(dataSchema, saved.data, "data") }; // runs of earlier versions have none
+  const data = { ...parseOptions(dataSchema, saved.data, "data") }; // runs of earlier versions have none
   const own = { ...saved.place, ...saved.prime, model: saved.model, task: saved.task, data, sft: saved.sft } as unknown as Options;
   const mapping = (options.data as Options | undefined)?.mapping as unknown;
   if (data.mapping === FUNCTION) {
@@ -98,10 +97,10 @@ export function resumeJob(saved: JobConfig, given: Options): JobConfig {
       throw new PrimekitError("ERR_CONFIG", "The run's data mapping is a function: go on with the --config file that holds it.");
     data.mapping = mapping as never;
   }
-  const before = new Map(leaves(own));
-  const fixed = leaves(options).find(([path, value]) => !CHANGEABLE.includes(path) && before.get(path) !== value);
+  const before = new Map(optionLeaves(own));
+  const fixed = optionLeaves(options).find(([path, value]) => !CHANGEABLE.includes(path) && before.get(path) !== value);
   if (fixed) throw new PrimekitError("ERR_CONFIG", `${fixed[0]} is fixed by the run that --resume goes on with; only ${CHANGEABLE.join(", ")} may change.`);
-  const changed = Object.fromEntries(leaves(options).filter(([path]) => CHANGEABLE.includes(path)));
+  const changed = Object.fromEntries(optionLeaves(options).filter(([path]) => CHANGEABLE.includes(path)));
   const under = (prefix: string) =>
     Object.fromEntries(Object.entries(changed).flatMap(([path, value]) => (path.startsWith(prefix) ? [[path.slice(prefix.length), value]] : [])));
   const { threads, runs: _, ...top } = Object.fromEntries(Object.entries(changed).filter(([path]) => !path.includes(".")));
@@ -152,23 +151,6 @@ function checkTogether({ place, model, task, data }: JobConfig, options: Options
   if (!isModule && task.name !== "arithmetic") fail(`--task must be arithmetic or a TypeScript file, but got ${JSON.stringify(task.name)}.`);
   if (isModule && data.source) fail("--task and --data exclude each other: both say what is learned.");
   if (data.source && !model.source) fail("--data needs --model: the tokenizer comes with the model.");
-  const [stray] = data.source ? [] : leaves({ data: options.data ?? {} });
+  const [stray] = data.source ? [] : optionLeaves({ data: options.data ?? {} });
   if (stray) fail(`${SHORT[stray[0]] ?? stray[0]} says how data is read, but there is no --data.`);
-}
-
-function parse<S extends z.ZodObject>(schema: S, value: unknown, what: string): z.output<S> {
-  const result = schema.safeParse(value ?? {});
-  if (result.success) return result.data as z.output<S>;
-  const lines = result.error.issues.map((issue) => {
-    if (issue.code === "unrecognized_keys") return `There is no ${what} option ${issue.keys.join(", ")}; there are ${Object.keys(schema.shape).join(", ")}.`;
-    return `The ${what} option ${issue.path.join(".")} is wrong: ${issue.message}.`;
-  });
-  throw new PrimekitError("ERR_CONFIG", lines.join("\n"));
-}
-
-/** Every value with its path. */
-function leaves(options: Options, prefix = ""): [string, unknown][] {
-  return Object.entries(options).flatMap(([key, value]) =>
-    typeof value === "object" && value !== null ? leaves(value, `${prefix}${key}.`) : [[`${prefix}${key}`, value] as [string, unknown]],
-  );
 }

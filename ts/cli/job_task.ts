@@ -25,10 +25,10 @@ export interface JobTask {
   close(): Promise<void>;
 }
 
-/** Makes the task. `kind` "sft" needs worked responses, "train" reference answers (unless the verifier is the user's own). */
-export async function makeTask(config: JobConfig, resolved: Resolved, kind: "train" | "sft", onProgress: (rows: number) => void): Promise<JobTask> {
+/** Makes the task. Rows need reference answers, unless the verifier is the user's own. */
+export async function makeTask(config: JobConfig, resolved: Resolved, onProgress: (rows: number) => void): Promise<JobTask> {
   const { data, task } = config;
-  if (data.source) return dataTask(config, resolved, kind, onProgress);
+  if (data.source) return dataTask(config, resolved, onProgress);
   if (!isModulePath(task.name)) return { task: await builtInTask(config, resolved), reports: [], close: async () => undefined };
   const tokenizer = resolved.model ? await Tokenizer.load(resolved.model) : undefined;
   const own = await loadTask(task.name, { tokenizer, seed: task.seed });
@@ -48,23 +48,22 @@ async function builtInTask(config: JobConfig, { model }: Resolved): Promise<Task
   );
 }
 
-async function dataTask({ data, prime, sft }: JobConfig, resolved: Resolved, kind: "train" | "sft", onProgress: (rows: number) => void): Promise<JobTask> {
+async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgress: (rows: number) => void): Promise<JobTask> {
   const tokenizer = await Tokenizer.load(resolved.model as string);
   const verifier = await makeVerifier(data.verifier);
-  const { seed } = kind === "train" ? prime : sft;
   const { mapping, maxPromptTokens, maxBadShare, chatTemplate, heldOutSize } = data;
   try {
     const task = await datasetTask(resolved.data as string, {
       tokenizer,
       verifier,
-      seed,
+      seed: prime.seed,
       mapping,
       maxPromptTokens,
       maxBadShare,
       chatTemplate,
       onProgress,
       split: data.split || undefined,
-      needs: kind === "sft" ? ["response"] : isModulePath(data.verifier) ? [] : ["answer"],
+      needs: neededBy(data.verifier),
       heldOut: resolved.heldOut,
       heldOutSplit: data.heldOutSplit || undefined,
       heldOutSize,
@@ -80,6 +79,11 @@ async function dataTask({ data, prime, sft }: JobConfig, resolved: Resolved, kin
     await verifier.close?.();
     throw error;
   }
+}
+
+/** Verifiers of the user's own may do without a reference answer; "auto" goes by each row's ability. */
+function neededBy(verifier: string): ("answer" | "ability")[] {
+  return isModulePath(verifier) ? [] : verifier === "auto" ? ["answer", "ability"] : ["answer"];
 }
 
 /** The default export is a Task, or a function of a TaskContext that makes one. */

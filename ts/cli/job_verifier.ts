@@ -1,19 +1,17 @@
 // The verifier of a job with data: by name, or a file of the user's own.
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
-import { arithmeticVerifier } from "../verifiers/arithmetic.ts";
+import { type CreateVerifierOptions, createVerifier, VERIFIER_NAMES, type VerifierName } from "../verifiers/create.ts";
 import type { Verifier } from "../verifiers/types.ts";
 import { importDefault, isModulePath } from "./user_module.ts";
 
-const NAMES = ["arithmetic"];
-
 /** Throws ERR_CONFIG for a name that is not known and for a file that exports no verifier. */
-export async function makeVerifier(name: string): Promise<Verifier> {
+export async function makeVerifier(name: string, options?: CreateVerifierOptions): Promise<Verifier> {
   if (isModulePath(name)) return loadVerifier(name);
-  if (name === "arithmetic") return arithmeticVerifier;
+  if ((VERIFIER_NAMES as readonly string[]).includes(name)) return createVerifier(name as VerifierName, options);
   throw new PrimekitError(
     "ERR_CONFIG",
-    `There is no verifier ${JSON.stringify(name)}.${didYouMean(name, NAMES)} There are ${NAMES.join(", ")}, and any TypeScript file with a Verifier.`,
+    `There is no verifier ${JSON.stringify(name)}.${didYouMean(name, VERIFIER_NAMES)} There are ${VERIFIER_NAMES.join(", ")}, and any TypeScript file with a Verifier.`,
   );
 }
 

@@ -5,10 +5,28 @@ import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
 import { downloadCommand } from "./download.ts";
+import { evalCommand } from "./eval.ts";
+import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
-import { sftCommand, trainCommand } from "./train.ts";
+import { prmScoreCommand } from "./prm_score.ts";
+import { prmTrainCommand } from "./prm_train.ts";
+import { prmViewCommand } from "./prm_view.ts";
+import { sftCommand } from "./sft.ts";
+import { trainCommand } from "./train.ts";
+import { verifyCommand } from "./verify.ts";
 
-const COMMANDS: Command[] = [trainCommand, sftCommand, downloadCommand, infoCommand];
+const COMMANDS: Command[] = [
+  trainCommand,
+  sftCommand,
+  generateCommand,
+  evalCommand,
+  prmTrainCommand,
+  prmScoreCommand,
+  prmViewCommand,
+  verifyCommand,
+  downloadCommand,
+  infoCommand,
+];
 
 /** train.ts: the main job. */
 export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promise<void> {
@@ -20,8 +38,9 @@ export async function runProgram(rawArgs: string[] = process.argv.slice(2)): Pro
   await guard(async () => {
     const [name, ...rest] = rawArgs;
     if (name === undefined || name === "--help" || name === "-h") return print(overview());
-    const command = COMMANDS.find((candidate) => candidate.name === name);
-    if (command) return runOne(command, rest, `primekit ${name}`);
+    // a command's name is one word, or two: "train", "prm train"
+    const command = COMMANDS.find((candidate) => candidate.name === name || candidate.name === `${name} ${rest[0]}`);
+    if (command) return runOne(command, rest.slice(command.name.split(" ").length - 1), `primekit ${command.name}`);
     const names = COMMANDS.map((candidate) => candidate.name);
     throw new PrimekitError("ERR_CONFIG", `There is no command ${JSON.stringify(name)}.${didYouMean(name, names)} There are ${names.join(", ")}.`);
   });

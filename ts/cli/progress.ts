@@ -10,7 +10,7 @@ export interface Progress {
   stop(): void;
 }
 
-const TITLES = { sft: "Fine-tuning", prime: "PRIME" } as const;
+const TITLES = { sft: "Fine-tuning", prime: "PRIME", prm: "PRM" } as const;
 const PHASES = {
   rollout: "sampling",
   verify: "verifying",
@@ -53,7 +53,7 @@ export class Figures {
     if (event.type === "eval") this.accuracy = event.accuracy ?? this.accuracy;
     if (event.type !== "step") return;
     this.first ??= { at: this.now(), step: event.step }; // the first step warms caches up, so rates count from its end
-    this.accuracy = event.metrics["rollout/accuracy"] ?? this.accuracy;
+    this.accuracy = event.metrics[event.trainer === "prm" ? "prm/accuracy" : "rollout/accuracy"] ?? this.accuracy;
     this.loss = event.metrics["sft/loss"];
     this.tokensPerSecond = event.metrics["time/tokensPerSecond"];
   }

@@ -1,6 +1,7 @@
 // What stands on the screen when a run is over: the table, sample answers with their process rewards, where everything is.
 import { basename, dirname, join, relative } from "node:path";
 import type { AnswerStep, SampleAnswer } from "../eval/answers.ts";
+import type { SftResult } from "../train/sft.ts";
 import { count, percent, shortDuration, signed, table } from "./format.ts";
 import type { JobResult } from "./job.ts";
 import type { JobConfig } from "./job_config.ts";
@@ -29,6 +30,19 @@ export function renderSummary(config: JobConfig, { sft, prime }: JobResult): str
   const skipped = (sft?.skippedUpdates ?? 0) + (prime?.skippedUpdates ?? 0);
   if (skipped > 0) facts.push(["updates skipped as not finite", String(skipped)]);
   return [table(accuracy), table(facts), renderTimes(sft?.seconds ?? {}, prime?.seconds ?? {})].filter(Boolean).join("\n\n");
+}
+
+/** What a fine-tuning on data came to. */
+export function renderSft({ heldOutLossBefore, heldOutLossAfter, loss, tokens, skippedUpdates, seconds }: SftResult): string {
+  const nats = (value: number | undefined) => (value === undefined ? "–" : value.toFixed(4));
+  const losses = [
+    ["loss (nats per answer token)", "before", "after"],
+    ["  held out", nats(heldOutLossBefore), nats(heldOutLossAfter)],
+    ["  last step", "", nats(loss)],
+  ];
+  const facts = [["answer tokens trained on", count(tokens)]];
+  if (skippedUpdates > 0) facts.push(["updates skipped as not finite", String(skippedUpdates)]);
+  return [table(losses), table(facts), renderTimes(seconds)].filter(Boolean).join("\n\n");
 }
 
 /** Sample answers, a line per step with its process reward, and a mark where the task can tell right from wrong. */

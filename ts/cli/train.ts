@@ -1,42 +1,33 @@
-// The commands that train: `train` (fine-tuning, then PRIME) and `sft` (fine-tuning alone).
-import { resolve } from "node:path";
-import { PrimekitError } from "../errors.ts";
-import { listRuns, RunFolder } from "../run/run_folder.ts";
-import { didYouMean } from "../suggest.ts";
+// `train`: the main job, fine-tuning and then PRIME.
+import type { RunFolder } from "../run/run_folder.ts";
 import type { Command } from "./command.ts";
-import { readConfigFile } from "./config_file.ts";
 import { createRowCounter, describeData, saveDataReports } from "./data_report.ts";
-import { mergeOptions, type Options } from "./flags.ts";
+import type { Options } from "./flags.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { type JobKind, type PreparedJob, prepareJob, runJob } from "./job.ts";
+import { type PreparedJob, prepareJob, runJob } from "./job.ts";
 import { type JobConfig, jobFlags, resolveJob, resumeJob, savable } from "./job_config.ts";
 import { createProgress } from "./progress.ts";
 import { renderAnswers, renderPlace, renderSummary } from "./report.ts";
+import { planRun, timestamp } from "./run_plan.ts";
 
 export const trainCommand: Command = {
   name: "train",
   description: "Fine-tunes a small model and trains it further with PRIME: process rewards from an implicit reward model.",
-  flags: jobFlags(true),
-  run: (options, invocation) => train(options, invocation, "train"),
-};
-
-export const sftCommand: Command = {
-  name: "sft",
-  description: "Fine-tunes a model on the task's demonstrations, and stops there.",
-  flags: jobFlags(false),
-  run: (options, invocation) => train(options, invocation, "sft"),
+  flags: jobFlags(),
+  run: train,
 };
 
 // --- internal ---
 
-async function train(options: Options, invocation: string, kind: JobKind): Promise<number> {
-  const { config, openRun } = await plan(options, kind);
-  const job = await prepareJob(config, kind, createRowCounter(process.stderr));
+async function train(options: Options, invocation: string): Promise<number> {
+  const { config, openRun } = await planRun<JobConfig>(options, { kind: "train", resolve: resolveJob, resume: resumeJob });
+  const job = await prepareJob(config, createRowCounter(process.stderr));
   try {
-    const run = await openRun(job.config);
+    const name = config.place.run || `${config.prime.algo}-${timestamp(new Date())}`;
+    const run = await openRun(config.place.runs, name, savable(job.config));
     try {
       await saveDataReports(run.dir, job.reports);
-      return await trainIn(run, job, invocation, kind);
+      return await trainIn(run, job, invocation);
     } finally {
       await run.close();
     }
@@ -45,13 +36,13 @@ async function train(options: Options, invocation: string, kind: JobKind): Promi
   }
 }
 
-async function trainIn(run: RunFolder, job: PreparedJob, invocation: string, kind: JobKind): Promise<number> {
+async function trainIn(run: RunFolder, job: PreparedJob, invocation: string): Promise<number> {
   const progress = createProgress(process.stderr);
   const interrupt = listenForInterrupt(progress.say);
   try {
     progress.say(`Run folder: ${run.dir}`);
     for (const line of describeData(job.reports)) progress.say(line);
-    const result = await runJob({ ...job, run, signal: interrupt.signal, onEvent: progress.onEvent, say: progress.say }, kind === "train");
+    const result = await runJob({ ...job, run, signal: interrupt.signal, onEvent: progress.onEvent, say: progress.say });
     progress.stop();
     const parts = [renderAnswers(result), result.stopped ? "" : renderSummary(job.config, result), renderPlace(run.dir, result.stopped, invocation)];
     process.stdout.write(`\n${parts.filter(Boolean).join("\n\n")}\n`);
@@ -60,44 +51,4 @@ async function trainIn(run: RunFolder, job: PreparedJob, invocation: string, kin
     progress.stop();
     interrupt.dispose();
   }
-}
-
-interface Plan {
-  config: JobConfig;
-  /** Makes the run folder of a new run, or opens the one to go on with; `prepared` is the configuration to keep in it. */
-  openRun: (prepared: JobConfig) => Promise<RunFolder>;
-}
-
-async function plan(options: Options, kind: JobKind): Promise<Plan> {
-  const { config: file, resume, ...flags } = options;
-  const given = mergeOptions(file === undefined ? {} : await readConfigFile(String(file)), flags);
-  if (resume !== undefined) return planResume(String(resume), given, kind);
-  const config = resolveJob(given);
-  const name = config.place.run || `${kind === "sft" ? "sft" : config.prime.algo}-${timestamp(new Date())}`;
-  return { config, openRun: (prepared) => RunFolder.create(config.place.runs, name, { kind, ...savable(prepared) }) };
-}
-
-async function planResume(name: string, given: Options, kind: JobKind): Promise<Plan> {
-  const root = String(given.runs ?? "runs");
-  const names = await listRuns(root);
-  const chosen = name || names[0];
-  if (chosen === undefined) throw new PrimekitError("ERR_CONFIG", `There is no run to go on with in ${resolve(root)}.`);
-  if (!names.includes(chosen))
-    throw new PrimekitError("ERR_CONFIG", `There is no run ${JSON.stringify(chosen)} in ${resolve(root)}.${didYouMean(chosen, names)}`);
-  const { kind: savedKind, ...saved } = await RunFolder.readConfig(resolve(root, chosen));
-  if (savedKind !== kind) throw new PrimekitError("ERR_CONFIG", `The run ${chosen} was made by "${savedKind}", so "${kind}" cannot go on with it.`);
-  const config = resumeJob(saved as JobConfig, given);
-  const openRun = async (prepared: JobConfig) => {
-    const run = await RunFolder.open(resolve(root, chosen));
-    await run.writeConfig({ kind, ...savable(prepared) });
-    return run;
-  };
-  return { config, openRun };
-}
-
-/** 20261121-093000, local time. */
-function timestamp(date: Date): string {
-  const pad = (n: number) => String(n).padStart(2, "0");
-  const day = `${date.getFullYear()}${pad(date.getMonth() + 1)}${pad(date.getDate())}`;
-  return `${day}-${pad(date.getHours())}${pad(date.getMinutes())}${pad(date.getSeconds())}`;
 }

@@ -30,8 +30,14 @@ export function promptWriter(tokenizer: Tokenizer, options: { promptStyle?: Prom
     return tokens;
   };
   const fits = (row: MappedRow, limit: number) => {
-    // Almost every prompt is far below the limit, and a token has at least one byte of plain ASCII: no need to count then.
-    if (row.prompt !== undefined && isAscii(row.prompt) && row.prompt.length + overhead(row.ability) + SLACK <= limit) return true;
+    // Counting the tokens of every whole prompt would take longer than all else: most are far from the limit, and what is around the question is the same.
+    if (row.prompt !== undefined) {
+      const room = limit - overhead(row.ability);
+      if (isAscii(row.prompt) && row.prompt.length + SLACK <= room) return true; // a token has at least one byte of plain ASCII
+      const tokens = tokenizer.encode(row.prompt).length;
+      if (tokens + SLACK <= room) return true;
+      if (tokens - SLACK > room) return false;
+    }
     return tokenizer.encode(text(row)).length <= limit;
   };
   return { text, fits };
@@ -39,7 +45,7 @@ export function promptWriter(tokenizer: Tokenizer, options: { promptStyle?: Prom
 
 // --- internal ---
 
-const SLACK = 16; // tokens that may split where the prompt meets what is around it
+const SLACK = 16; // tokens by which a question may differ in its surroundings: the two join at both ends
 
 function isAscii(text: string): boolean {
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false;

@@ -1,5 +1,5 @@
 // The cache that all Hugging Face tools share: models--ORG--NAME/{blobs,refs,snapshots}. Blobs are named by their checksum; a snapshot links to them.
-import { copyFile, lstat, mkdir, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
+import { copyFile, lstat, mkdir, readdir, readFile, realpath, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { getRepoFolderName } from "@huggingface/hub";
 import { PrimekitError } from "../errors.ts";
@@ -32,13 +32,15 @@ export class RepoCache {
   }
 
   async setRef(revision: string, commit: string): Promise<void> {
-    if (revision === commit) return;
+    if (revision === commit || (await this.commitOf(revision)) === commit) return;
     await replace(join(this.dir, "refs", revision), (beside) => writeFile(beside, commit));
   }
 
-  /** Makes `path` of a snapshot point to a blob; a copy where the file system has no links. */
+  /** Makes `path` of a snapshot point to a blob, unless it does (a cache may be read-only); a copy where the file system has no links. */
   async link(commit: string, path: string, oid: string): Promise<void> {
     const target = join(this.snapshot(commit), path);
+    const [there, blob] = await Promise.all([target, this.blob(oid)].map((file) => realpath(file).catch(unlessMissing)));
+    if (there !== undefined && there === blob) return;
     await replace(target, async (beside) => {
       try {
         await symlink(relative(dirname(target), this.blob(oid)), beside);
@@ -83,6 +85,7 @@ export function cacheError(error: unknown, settings: HubSettings): unknown {
 
 /** Throws ERR_IO when so many bytes do not fit, before hours are spent on them. */
 export async function checkSpace(cacheDir: string, bytes: number): Promise<void> {
+  if (bytes === 0) return;
   await mkdir(cacheDir, { recursive: true });
   const { bavail, bsize } = await statfs(cacheDir);
   const free = Number(bavail) * Number(bsize);

@@ -1,5 +1,6 @@
 // Requests to the hub: the token goes to the hub alone, redirects are followed by hand, and what may pass is tried again.
 import { setTimeout as sleep } from "node:timers/promises";
+import { PrimekitError } from "../errors.ts";
 import { outage, type Repo, refusal, unreachable } from "./failures.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -9,35 +10,20 @@ const LONGEST_WAIT_MS = 5 * 60_000; // a Retry-After above this is not waited fo
 const MAX_REDIRECTS = 8;
 
 /**
- * A successful response (2xx, or 416: no such range) to a GET of `url`. Waits and tries again after 429 (as long as Retry-After says), 5xx and broken connections;
- * throws ERR_HUB_ACCESS, ERR_HUB_NOT_FOUND, ERR_HUB (any other refusal) or ERR_HUB_UNAVAILABLE, and the signal's reason.
+ * A successful response (2xx, or 416: no such range) to a GET of `url`. Waits and tries again after 429 (as long as Retry-After says), 5xx and broken
+ * connections; throws ERR_HUB_ACCESS, ERR_HUB_NOT_FOUND, ERR_HUB (any other refusal) or ERR_HUB_UNAVAILABLE, and the signal's reason.
  * @param file the file of the repo that is asked for, for messages
  */
-export async function request(url: string, init: RequestInit, repo: Repo, settings: HubSettings, file?: string): Promise<Response> {
-  for (let attempt = 1; ; attempt++) {
-    settings.signal?.throwIfAborted();
-    let response: Response;
-    try {
-      response = await follow(url, init, settings);
-    } catch (error) {
-      settings.signal?.throwIfAborted();
-      if (attempt === TRIES) throw unreachable(url, attempt, error);
-      await backOff(attempt, settings);
-      continue;
-    }
-    if (response.ok || response.status === 416) return response;
-    await response.body?.cancel();
-    if (response.status !== 429 && response.status < 500) throw refusal(response, repo, settings, file);
-    const asked = retryAfterMs(response.headers);
-    if (attempt === TRIES || (asked ?? 0) > LONGEST_WAIT_MS) throw outage(response.status, url, attempt);
-    if (asked === undefined) await backOff(attempt, settings);
-    else await pause(asked, settings, `The hub asks to wait ${Math.ceil(asked / 1000)} s.`);
-  }
+export function request(url: string, init: RequestInit, repo: Repo, settings: HubSettings, file?: string): Promise<Response> {
+  return tryAgain(() => follow(url, init, settings), url, repo, settings, file);
 }
 
-/** fetch() for @huggingface/hub, with everything that request() adds. */
+/** fetch() for @huggingface/hub, with everything that request() adds; a JSON text that breaks off counts as a broken connection. */
 export function fetchFor(repo: Repo, settings: HubSettings): typeof fetch {
-  const call = (input: string | URL | Request, init?: RequestInit) => request(String(input instanceof Request ? input.url : input), init ?? {}, repo, settings);
+  const call = (input: string | URL | Request, init: RequestInit = {}) => {
+    const url = input instanceof Request ? input.url : String(input);
+    return tryAgain(async () => wholeJson(await follow(url, init, settings), url), url, repo, settings);
+  };
   return call as typeof fetch;
 }
 
@@ -73,6 +59,44 @@ export async function whileAlive<T>(settings: HubSettings, work: (signal: AbortS
 }
 
 // --- internal ---
+
+async function tryAgain(once: () => Promise<Response>, url: string, repo: Repo, settings: HubSettings, file?: string): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    settings.signal?.throwIfAborted();
+    let response: Response;
+    try {
+      response = await once();
+    } catch (error) {
+      settings.signal?.throwIfAborted();
+      if (error instanceof PrimekitError) throw error;
+      if (attempt === TRIES) throw unreachable(url, attempt, error);
+      await backOff(attempt, settings);
+      continue;
+    }
+    if (response.ok || response.status === 416) return response;
+    await response.body?.cancel();
+    if (response.status !== 429 && response.status < 500) throw refusal(response, repo, settings, file);
+    const asked = retryAfterMs(response.headers);
+    if (attempt === TRIES || (asked ?? 0) > LONGEST_WAIT_MS) throw outage(response.status, url, attempt);
+    if (asked === undefined) await backOff(attempt, settings);
+    else await pause(asked, settings, `The hub asks to wait ${Math.ceil(asked / 1000)} s.`);
+  }
+}
+
+/** The response with its body read to the end. Throws ERR_HUB when that is no JSON: a proxy's page, or no hub at all. */
+async function wholeJson(response: Response, url: string): Promise<Response> {
+  if (!response.ok) return response;
+  const text = await response.text();
+  try {
+    JSON.parse(text);
+  } catch (cause) {
+    const began = JSON.stringify(text.slice(0, 40));
+    throw new PrimekitError("ERR_HUB", `${url} answered with something that is no JSON (${began}…): is that a hub (HF_ENDPOINT), or the page of a proxy?`, {
+      cause,
+    });
+  }
+  return new Response(text, { status: response.status, headers: response.headers });
+}
 
 /** One try. Large files lie on another host: the hub's answer is a redirect, which must not carry the token along. */
 async function follow(url: string, init: RequestInit, settings: HubSettings): Promise<Response> {

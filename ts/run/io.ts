@@ -47,7 +47,7 @@ export async function flush(path: string): Promise<void> {
 }
 
 /** Replaces a file as a whole: whoever reads it, even after a crash, sees the old content or the new, never a part. */
-export async function writeFileAtomic(path: string, content: string): Promise<void> {
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
   const beside = join(dirname(path), `.tmp-${basename(path)}`);
   await withIo(`write ${path}`, async () => {
     try {

@@ -15,19 +15,33 @@ export interface LearnedTokens {
  * Throws ERR_TOKENIZER when the template fails, and when it writes earlier turns differently once others follow (the spans could not be told).
  */
 export function encodeConversation(tokenizer: Tokenizer, messages: readonly ChatMessage[]): LearnedTokens {
+  const pieces = answerSpans(tokenizer, messages).flatMap(({ before, answer, isLast }) => [
+    { ids: tokenizer.encode(before), learned: false },
+    ...answerPieces(tokenizer, answer, isLast),
+  ]);
+  return join(pieces);
+}
+
+export interface AnswerSpan {
+  before: string; // what stands between the answer before (or the start) and this one
+  answer: string; // what the template writes for the assistant's turn, end mark included
+  isLast: boolean; // nothing follows it
+}
+
+/** The rendered text cut where the assistant's turns begin and end. Throws as encodeConversation does; much quicker. */
+export function answerSpans(tokenizer: Tokenizer, messages: readonly ChatMessage[]): AnswerSpan[] {
   const whole = tokenizer.chat(messages);
-  const pieces: Piece[] = [];
+  const spans: AnswerSpan[] = [];
   let at = 0;
   messages.forEach(({ role }, turn) => {
     if (role !== "assistant") return;
-    const before = tokenizer.chat(messages.slice(0, turn), { addGenerationPrompt: true });
+    const prompt = tokenizer.chat(messages.slice(0, turn), { addGenerationPrompt: true });
     const upTo = tokenizer.chat(messages.slice(0, turn + 1));
-    if (!upTo.startsWith(before) || !whole.startsWith(upTo) || before.length < at) throw changingTemplate(turn);
-    pieces.push({ ids: tokenizer.encode(whole.slice(at, before.length)), learned: false });
-    pieces.push(...answerPieces(tokenizer, whole.slice(before.length, upTo.length), turn === messages.length - 1));
+    if (!upTo.startsWith(prompt) || !whole.startsWith(upTo) || prompt.length < at) throw changingTemplate(turn);
+    spans.push({ before: whole.slice(at, prompt.length), answer: whole.slice(prompt.length, upTo.length), isLast: turn === messages.length - 1 });
     at = upTo.length;
   });
-  return join(pieces);
+  return spans;
 }
 
 /** The same of plain text: the prompt, then the response and the end-of-text token, which are learned. */

@@ -22,6 +22,7 @@ export interface TokenizerConfig {
   pad_token?: TokenSetting;
   bos_token?: TokenSetting;
   unk_token?: TokenSetting;
+  added_tokens_decoder?: Record<string, { content: string }>;
   chat_template?: string | { name: string; template: string }[] | null;
   [key: string]: unknown;
 }

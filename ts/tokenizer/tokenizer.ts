@@ -151,6 +151,12 @@ export class Tokenizer {
     return this.#tokens[id] === undefined ? REPLACEMENT : this.tokenBytes(id);
   }
 
+  /** Whether chat() has a template to apply. */
+  get hasChatTemplate(): boolean {
+    const { chat_template: template } = this.#config;
+    return typeof template === "string" || (Array.isArray(template) && template.some((entry) => entry.name === "default"));
+  }
+
   /** The chat template applied to messages; with addGenerationPrompt the text ends where the assistant's answer begins. */
   chat(messages: readonly ChatMessage[], options: { addGenerationPrompt?: boolean } = {}): string {
     const template = chatTemplateOf(this.#config);

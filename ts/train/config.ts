@@ -7,17 +7,17 @@ import { type ProcessWeight, processWeights } from "../algo/process_rewards.ts";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 
-const int = (fallback: number, min: number, text: string) => z.number().int().min(min).default(fallback).describe(text);
-const real = (fallback: number, min: number, max: number, text: string) => z.number().min(min).max(max).default(fallback).describe(text);
-const positive = (fallback: number, text: string) => z.number().positive().default(fallback).describe(text);
-const choice = <const T extends readonly [string, ...string[]]>(names: T, fallback: T[number], text: string) =>
+export const int = (fallback: number, min: number, text: string) => z.number().int().min(min).default(fallback).describe(text);
+export const real = (fallback: number, min: number, max: number, text: string) => z.number().min(min).max(max).default(fallback).describe(text);
+export const positive = (fallback: number, text: string) => z.number().positive().default(fallback).describe(text);
+export const choice = <const T extends readonly [string, ...string[]]>(names: T, fallback: T[number], text: string) =>
   z
     .enum(names)
     .default(fallback as never)
     .describe(text);
-const flag = (fallback: boolean, text: string) => z.boolean().default(fallback).describe(text);
-const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
-const big = Number.MAX_VALUE;
+export const flag = (fallback: boolean, text: string) => z.boolean().default(fallback).describe(text);
+export const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
+export const big = Number.MAX_VALUE;
 
 const shared = {
   seed: z.number().int().min(0).max(0xffffffff).default(1).describe("seed of everything random"),
@@ -93,7 +93,7 @@ export const primeConfigSchema = z.strictObject({
   ),
 
   prmUpdate: choice(["before", "after", "none"], "before", "train the PRM before scoring, after (rewards from the training pass), or never"),
-  prmLoss: choice(names(prmLosses), "ce", "PRM loss: cross-entropy on outcomes, or the detached DPO form"),
+  prmLoss: choice(names(prmLosses), "ce", `PRM loss: ${summaries(prmLosses)}`),
   prmData: choice(["kept", "all"], "all", "train the PRM on kept groups, or on every group drawn"),
   prmLr: positive(1e-4, "PRM learning rate"),
   prmBeta: positive(0.05, "scale of the log-ratio in rewards and PRM loss"),
@@ -119,12 +119,12 @@ export type { Algorithm, PrmLoss, ProcessWeight };
 
 /** A complete SFT config. Throws ERR_CONFIG with one line per problem: option, expected, got. */
 export function parseSftConfig(input: SftConfigInput): SftConfig {
-  return parse(sftConfigSchema, input, "fine-tuning");
+  return parseOptions(sftConfigSchema, input, "fine-tuning");
 }
 
 /** A complete PRIME config. Throws ERR_CONFIG with one line per problem, also where options contradict each other. */
 export function parsePrimeConfig(input: PrimeConfigInput): PrimeConfig {
-  const config = parse(primeConfigSchema, input, "PRIME");
+  const config = parseOptions(primeConfigSchema, input, "PRIME");
   const groupwise = !["reinforce", "prime-reinforce", "prime-ppo"].includes(config.algo);
   if (groupwise && config.samplesPerPrompt < 2)
     fail(`samplesPerPrompt must be at least 2 for ${config.algo} (each answer is compared with the others of its group), but got ${config.samplesPerPrompt}.`);
@@ -145,22 +145,23 @@ export interface OptionHelp {
 }
 
 /** What --help prints about a config's options, in order. */
-export function describeOptions(schema: typeof sftConfigSchema | typeof primeConfigSchema): OptionHelp[] {
-  return Object.entries(schema.shape).map(([name, field]) => {
-    const inner = (field as z.ZodDefault<z.ZodType>).unwrap();
+export function describeOptions(schema: z.ZodObject): OptionHelp[] {
+  return Object.entries(schema.shape as Record<string, z.ZodDefault<z.ZodType>>).map(([name, field]) => {
+    const inner = field.unwrap();
     const fallback = field.parse(undefined) as OptionHelp["default"];
     const choices = inner instanceof z.ZodEnum ? { choices: inner.options.map(String) } : {};
     return { name, type: typeof fallback as OptionHelp["type"], ...choices, default: fallback, description: field.description ?? "" };
   });
 }
 
-// --- internal ---
-
-function parse<S extends typeof sftConfigSchema | typeof primeConfigSchema>(schema: S, input: z.input<S>, what: string): z.output<S> {
+/** A trainer's complete options. Throws ERR_CONFIG with one line per problem: option, expected, got. `what` names the trainer. */
+export function parseOptions<S extends z.ZodObject>(schema: S, input: z.input<S>, what: string): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data as z.output<S>;
   return fail(result.error.issues.map((issue) => sentence(issue, schema, input, what)).join("\n"));
 }
+
+// --- internal ---
 
 function sentence(issue: z.core.$ZodIssue, schema: { shape: object }, input: unknown, what: string): string {
   if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey(key, Object.keys(schema.shape), what)).join("\n");

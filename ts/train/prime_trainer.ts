@@ -8,6 +8,7 @@ import { PrimekitError } from "../errors.ts";
 import { Model } from "../model.ts";
 import type { DataCursor } from "../rollout/collect.ts";
 import type { RunFolder } from "../run/run_folder.ts";
+import { primeCard } from "./card.ts";
 import type { PrimeConfig, PrimeConfigInput } from "./config.ts";
 import { parsePrimeConfig } from "./config.ts";
 import type { OnEvent, Phase, ResumePoint, TrainEvent } from "./events.ts";
@@ -101,11 +102,11 @@ export async function saveCheckpoint(t: PrimeTrainer): Promise<void> {
   if (!run || t.savedStep === state.step) return;
   const dir = await t.during("save", () =>
     run.saveCheckpoint(state.step, state, async (dir) => {
-      await policy.save(join(dir, "policy"), { dtype: "float32" });
+      await policy.save(join(dir, "policy"), { dtype: "float32", card: primeCard(t, "policy") });
       await policy.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
       await t.task.tokenizer.save(join(dir, "policy"));
       if (!prm) return;
-      await prm.save(join(dir, "prm"), { dtype: "float32" });
+      await prm.save(join(dir, "prm"), { dtype: "float32", card: primeCard(t, "prm") });
       if (t.config.prmUpdate !== "none") await prm.saveOptimizer(join(dir, "prm.optimizer.safetensors"));
       await t.task.tokenizer.save(join(dir, "prm"));
     }),

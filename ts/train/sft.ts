@@ -9,6 +9,7 @@ import { Model } from "../model.ts";
 import { range, splitByTokens } from "../rollout/pack.ts";
 import type { RunFolder } from "../run/run_folder.ts";
 import type { LearnedTokens } from "../tokenizer/conversation.ts";
+import { sftCard } from "./card.ts";
 import { parseSftConfig, type SftConfig, type SftConfigInput } from "./config.ts";
 import type { OnEvent, Phase, ResumePoint } from "./events.ts";
 import { metricRow, PhaseClock } from "./metrics.ts";
@@ -168,7 +169,8 @@ class SftTrainer {
     if (!run || this.savedStep === this.state.step) return;
     const dir = await this.during("save", () =>
       run.saveCheckpoint(this.state.step, this.state, async (dir) => {
-        await model.save(join(dir, "policy"), { dtype: "float32" });
+        const card = sftCard(this.options.task?.name, this.config, this.state.step, this.loss, this.state.accuracies);
+        await model.save(join(dir, "policy"), { dtype: "float32", card });
         await model.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
         await this.source.tokenizer.save(join(dir, "policy"));
       }),

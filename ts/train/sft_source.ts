@@ -7,7 +7,7 @@ import { type Accuracy, type AccuracyOptions, measureAccuracy } from "../eval/ac
 import type { Model } from "../model.ts";
 import { encodePrompt } from "../rollout/sample.ts";
 import type { ChatMessage } from "../tokenizer/chat.ts";
-import { encodeCompletion, encodeConversation, type LearnedTokens } from "../tokenizer/conversation.ts";
+import { answerSpans, encodeCompletion, encodeConversation, type LearnedTokens } from "../tokenizer/conversation.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 export interface SftSource {
@@ -65,7 +65,12 @@ export function datasetSource(dataset: Dataset, tokenizer: Tokenizer, options: R
 /** Whether a row can be learned from: for Dataset.open's `accept`, so that no step meets one that cannot. */
 export function isLearnable(tokenizer: Tokenizer, row: DatasetRow, options: RowOptions): boolean {
   try {
-    return row.response !== undefined && encodeRow(tokenizer, row, options).learned.includes(1);
+    if (row.response === undefined) return false;
+    const { plain, chat } = conversationOf(row, options);
+    // A token has at least one byte, so for nearly every row there is no need to count.
+    const before = chat ? answerSpans(tokenizer, chat)[0].before : plain;
+    if (MAX_BYTES * before.length + START < options.maxLength) return true;
+    return encodeRow(tokenizer, row, options).learned.includes(1);
   } catch (error) {
     if (error instanceof PrimekitError && error.code === "ERR_TOKENIZER") return false; // the template refuses it
     throw error;
@@ -74,12 +79,21 @@ export function isLearnable(tokenizer: Tokenizer, row: DatasetRow, options: RowO
 
 // --- internal ---
 
-function encodeRow(tokenizer: Tokenizer, row: DatasetRow, { maxLength, chatTemplate = true, promptStyle }: RowOptions): LearnedTokens {
+const MAX_BYTES = 3; // of a UTF-16 unit in UTF-8
+const START = 4; // tokens that a tokenizer may put in front
+
+/** A row as it is learned: all messages for the chat template (`chat`), or the prompt's text (`plain`) before the response. */
+function conversationOf(row: DatasetRow, { chatTemplate = true, promptStyle }: RowOptions): { plain: string; chat?: ChatMessage[]; response: string } {
   const asked = row.messages ?? [{ role: "user", content: row.prompt ?? "" }];
   const styled = promptStyle ? promptStyle(asked, row.ability) : asked;
   const response = row.response ?? "";
-  const { tokens, learned } = chatTemplate
-    ? encodeConversation(tokenizer, [...styled, { role: "assistant", content: response }])
-    : encodeCompletion(tokenizer, styled.map(({ content }) => content).join("\n\n"), response);
+  const plain = styled.map(({ content }) => content).join("\n\n");
+  return { plain, response, ...(chatTemplate ? { chat: [...styled, { role: "assistant", content: response }] } : {}) };
+}
+
+function encodeRow(tokenizer: Tokenizer, row: DatasetRow, options: RowOptions): LearnedTokens {
+  const { maxLength } = options;
+  const { plain, chat, response } = conversationOf(row, options);
+  const { tokens, learned } = chat ? encodeConversation(tokenizer, chat) : encodeCompletion(tokenizer, plain, response);
   return { tokens: tokens.subarray(0, maxLength), learned: learned.subarray(0, maxLength) };
 }

@@ -22,7 +22,10 @@ export interface VerifyOptions {
 
 export interface Verifier {
   readonly name: string;
-  /** One verdict per item, in order. Rejects only with ERR_ABORTED; a verifier's own failure is the outcome "error" of that item. */
+  /**
+   * One verdict per item, in order. A verifier's own failure is the outcome "error" of that item. Rejects only with ERR_ABORTED, and with
+   * ERR_UNSUPPORTED where what it needs is not installed.
+   */
   verify(items: readonly Item[], options?: VerifyOptions): Promise<Verdict[]>;
   /** Ends the processes it keeps, where it keeps any; may be called again. */
   close?(): Promise<void>;

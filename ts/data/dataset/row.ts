@@ -9,7 +9,7 @@ export interface DatasetRow extends MappedRow {
   line: number;
 }
 
-export type Needed = "answer" | "response";
+export type Needed = "answer" | "response" | "ability";
 
 /** Maps and checks a record. Throws an error whose message is the reason why it is no row. */
 export function makeRow(map: MapRow, record: SourceRow, place: { name: string; file: string; line: number }, needs: readonly Needed[]): DatasetRow {
@@ -21,7 +21,8 @@ export function makeRow(map: MapRow, record: SourceRow, place: { name: string; f
     if (value !== undefined && typeof value !== "string") throw badRow(`The ${name} must be a text, but is ${describe(value)}.`);
   }
   for (const name of needs) {
-    if ((mapped as MappedRow)[name] === undefined) throw badRow(`The row has no ${name}.`);
+    if ((mapped as MappedRow)[name] === undefined)
+      throw badRow(`The row has no ${name}${name === "ability" ? " (math or code), which says who judges it" : ""}.`);
   }
   const fields = {
     prompt: messages === undefined ? prompt : undefined,

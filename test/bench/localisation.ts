@@ -1,0 +1,53 @@
+// Does a PRM that saw outcomes alone find the wrong step, and does it pick better answers than a vote? Three seeds, held-out problems.
+//   bun test/bench/localisation.ts [FOLDER [SEED]]   runs what FOLDER (default runs/localisation) does not hold yet, then renews results/localisation.md;
+//   with a seed only its part, without the page: so seeds can run side by side
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { Model } from "../../ts/model.ts";
+import type { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
+import { RESULTS } from "./harness.ts";
+import { bestOfN, type Picks } from "./localisation/best_of_n.ts";
+import { type Found, localise } from "./localisation/localise.ts";
+import { page } from "./localisation/page.ts";
+
+const SEEDS = [1, 2, 3];
+const folder = resolve(process.argv[2] ?? join(import.meta.dirname, "../..", "runs", "localisation"));
+const only = process.argv[3];
+
+export interface SeedResult {
+  seed: number;
+  found: Found;
+  picks: Picks;
+}
+
+mkdirSync(folder, { recursive: true });
+const results: SeedResult[] = [];
+for (const seed of SEEDS.filter((seed) => only === undefined || seed === Number(only))) {
+  const found = await once(`localise-${seed}.json`, () => localise(seed, startModel));
+  const picks = await once(`best-of-n-${seed}.json`, () => bestOfN(seed, startModel));
+  results.push({ seed, found, picks });
+}
+if (only === undefined) writeFileSync(join(RESULTS, "localisation.md"), page(results));
+
+/** A part's result from its file, or computed and kept there. */
+async function once<T>(name: string, compute: () => Promise<T>): Promise<T> {
+  const file = join(folder, name);
+  if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")) as T;
+  console.log(`${new Date().toLocaleTimeString()}  ${name}`);
+  const result = await compute();
+  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+  return result;
+}
+
+/** A fine-tuned model, from its folder where an earlier call left it. 0.1 M weights, random ones at first. */
+async function startModel(name: string, seed: number, tokenizer: Tokenizer, fineTune: (model: Model) => Promise<unknown>): Promise<Model> {
+  const dir = join(folder, name);
+  if (existsSync(join(dir, "model.safetensors"))) return Model.load(dir, { dtype: "float32" });
+  const sizes = { hiddenSize: 64, intermediateSize: 192, numHiddenLayers: 2, numAttentionHeads: 2, numKeyValueHeads: 1, tieWordEmbeddings: true };
+  const model = await Model.load({ ...sizes, initializerRange: 0.1, vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId }, { dtype: "float32", seed });
+  await fineTune(model);
+  await model.save(dir);
+  return model;
+}
+
+export type StartModel = typeof startModel;

@@ -1,0 +1,118 @@
+// The results of both parts as Markdown, with 95 % intervals from 2,000 bootstrap samples of problems.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Draws } from "../../../ts/data/random.ts";
+import { RESULTS } from "../harness.ts";
+import type { SeedResult } from "../localisation.ts";
+import { machine } from "../measure.ts";
+import { PICK } from "./best_of_n.ts";
+import { LOCALISE, type Score } from "./localise.ts";
+
+const RESAMPLES = 2000;
+
+export function page(results: readonly SeedResult[]): string {
+  const methods = Object.keys(results[0].picks);
+  const setting = Object.entries(machine()).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(" ") : value}`);
+  const pooled = (method: string) => results.flatMap(({ picks }) => picks[method]);
+  const seeds = results.map(({ seed }) => `seed ${seed}`);
+  return [
+    "# Does a PRM that saw outcomes alone find the wrong step?",
+    "",
+    `Made by \`bun test/bench/localisation.ts\`. ${setting.join(", ")}.`,
+    "",
+    "## The wrong step",
+    "",
+    "Sums of 5 to 8 numbers, worked in 4 to 7 steps and a boxed answer. A model of 0.1 M weights is fine-tuned on demonstrations; it is the reference, and the PRM",
+    `starts as its copy. The PRM then sees ${LOCALISE.examples.toLocaleString("en")} answers to training problems, half of them right, half with one wrong result at a random step from which the later`,
+    "steps work on rightly; **the only label is whether the final answer is right**. Cross entropy, one pass, beta 1.",
+    "",
+    `Judged on ${LOCALISE.heldOut} held-out problems a seed. "Found": the wrong step has the lowest reward of all steps of its answer. AUC: of the rewards of all steps against`,
+    "whether the step is right given what it starts from. Beside it the same PRM trained on labels of steps, and no PRM at all: the step that is least likely to the",
+    "fine-tuned model.",
+    "",
+    ...Object.keys(results[0].found).flatMap((error) => localisation(results, error)),
+    "## The best of sixteen",
+    "",
+    `Sums of 4 to 6 numbers, added in any order (so that there are many ways to an answer). A model fine-tuned to middling accuracy answers ${PICK.heldOut} held-out problems a seed, sixteen times`,
+    `each at temperature 1. The PRM is trained on ${(PICK.prompts * PICK.samples).toLocaleString("en")} of the model's own answers to training problems and their outcomes.`,
+    "",
+    table(
+      ["right", ...seeds, "all seeds"],
+      methods.map((method) => [method, ...results.map(({ picks }) => withInterval(picks[method])), withInterval(pooled(method))]),
+    ),
+    "Differences on the same problems, all seeds (95 % intervals):",
+    "",
+    table(
+      ["", "difference"],
+      differences(methods).map(([a, b]) => {
+        const [x, y] = [pooled(a), pooled(b)];
+        return [`${a} − ${b}`, withInterval(x.map((value, i) => value - y[i]))];
+      }),
+    ),
+    readNotes(),
+  ].join("\n");
+}
+
+// --- internal ---
+
+/** The tables of one kind of error. */
+function localisation(results: readonly SeedResult[], error: string): string[] {
+  const kinds = Object.keys(results[0].found[error]);
+  const rows = kinds.flatMap((kind) =>
+    Object.keys(results[0].found[error][kind]).map((judge) => {
+      const scores = results.map(({ found }) => found[error][kind][judge]);
+      return [kind, judge, ...scores.map((score) => `${percent(score.hits / score.cases)}, ${score.auc.toFixed(3)}`), ...allSeeds(scores)];
+    }),
+  );
+  const head = ["answers", "judge", ...results.map(({ seed }) => `seed ${seed}: found, AUC`), "found, all seeds", "chance"];
+  return [
+    `The error is ${error}:`,
+    "",
+    table(
+      head,
+      rows.map(([kind, ...rest], i) => [i > 0 && rows[i - 1][0] === kind ? "" : kind, ...rest]),
+    ),
+  ];
+}
+
+function differences(methods: string[]): [string, string][] {
+  const byPrm = methods.filter((method) => method.includes("PRM"));
+  return [["majority vote", "greedy"], ...byPrm.map((method): [string, string] => [method, "majority vote"])];
+}
+
+function allSeeds(scores: readonly Score[]): string[] {
+  const hits = scores.flatMap(({ hits, cases }) => Array.from({ length: cases }, (_, i) => Number(i < hits)));
+  const chance = scores.reduce((sum, score) => sum + score.chance, 0) / scores.reduce((sum, score) => sum + score.cases, 0);
+  return [withInterval(hits), percent(chance)];
+}
+
+function withInterval(values: readonly number[]): string {
+  const draws = new Draws(1, 1, 0);
+  const means = Array.from({ length: RESAMPLES }, () => {
+    let sum = 0;
+    for (let i = 0; i < values.length; i++) sum += values[draws.integer(0, values.length - 1)];
+    return sum / values.length;
+  }).sort((a, b) => a - b);
+  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
+  return `${percent(mean)} (${number(means[Math.floor(0.025 * RESAMPLES)])} … ${number(means[Math.floor(0.975 * RESAMPLES)])})`;
+}
+
+function number(x: number): string {
+  return (100 * x).toFixed(1).replace("-", "−");
+}
+
+function percent(x: number): string {
+  return `${number(x)} %`;
+}
+
+function table(head: string[], rows: string[][]): string {
+  return `${[head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")}\n`;
+}
+
+/** What was written by hand stands below the figures and is kept. */
+function readNotes(): string {
+  const file = join(RESULTS, "localisation.md");
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  const at = text.indexOf("## What it says");
+  return at < 0 ? "" : text.slice(at);
+}

@@ -1,0 +1,127 @@
+// `primekit sft`: fine-tunes a model on chat messages or prompt/response rows, in a run folder that can be resumed.
+import { join } from "node:path";
+import { Dataset } from "../data/dataset.ts";
+import { PrimekitError } from "../errors.ts";
+import { resolveDataset, resolveModel } from "../hub/resolve.ts";
+import { Model } from "../model.ts";
+import { native } from "../native/addon.ts";
+import type { RunFolder } from "../run/run_folder.ts";
+import { styleMessages } from "../tokenizer/prompts.ts";
+import { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { runSft, type SftResult } from "../train/sft.ts";
+import { datasetSource, isLearnable, type RowOptions } from "../train/sft_source.ts";
+import type { Command } from "./command.ts";
+import type { Options } from "./flags.ts";
+import { createDownloadProgress } from "./hub_progress.ts";
+import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
+import { createProgress, type Progress } from "./progress.ts";
+import { renderPlace, renderSft } from "./report.ts";
+import { planRun } from "./run_plan.ts";
+import { resolveSft, resumeSft, type SftJobConfig, sftFlags, trainerConfig } from "./sft_config.ts";
+
+export const sftCommand: Command = {
+  name: "sft",
+  description: "Fine-tunes a model on your own chat messages or prompt/response rows, with loss on the assistant's tokens.",
+  flags: sftFlags(),
+  run: sft,
+};
+
+// --- internal ---
+
+/** What is open while the command runs. */
+interface Opened {
+  model: Model;
+  tokenizer: Tokenizer;
+  dataset: Dataset;
+  rows: RowOptions;
+}
+
+async function sft(options: Options, invocation: string): Promise<number> {
+  const plan = await planRun<SftJobConfig>(options, { kind: "sft", resolve: resolveSft, resume: resumeSft });
+  const { config } = plan;
+  if (config.place.threads > 0) native().setThreads(config.place.threads);
+  const progress = createProgress(process.stderr);
+  const interrupt = listenForInterrupt(progress.say);
+  let opened: Opened | undefined;
+  let run: RunFolder | undefined;
+  try {
+    opened = await open(config, interrupt, progress);
+    run = await plan.openRun(config.place.runs, config.place.run, { ...config, rows: opened.dataset.length });
+    progress.say(`Run folder: ${run.dir}`);
+    const result = await fineTune(opened, run, config, interrupt, progress);
+    progress.stop();
+    const parts = [result.stopped ? "" : renderSft(result), renderPlace(run.dir, result.stopped, invocation), result.stopped ? "" : useOf(run.dir, result)];
+    process.stdout.write(`\n${parts.filter(Boolean).join("\n\n")}\n`);
+    return interrupt.exitCode() ?? 0;
+  } catch (error) {
+    const code = interrupt.exitCode();
+    if (code === undefined || error !== interrupt.signal.reason) throw error;
+    return code; // interrupted before the first step
+  } finally {
+    progress.stop();
+    interrupt.dispose();
+    await run?.close();
+    opened?.dataset.close();
+    opened?.model.close();
+  }
+}
+
+/** Everything that can be wrong with what was given shows here: before there is a run folder. */
+async function open({ input, rows: rowsBefore }: SftJobConfig, { signal }: Interrupt, { say }: Progress): Promise<Opened> {
+  const hub = createDownloadProgress(process.stderr);
+  const dirs = await Promise.all([resolveModel(input.model, { signal, ...hub }), resolveDataset(input.data, { signal, ...hub })]).finally(hub.stop);
+  const tokenizer = await Tokenizer.load(dirs[0]);
+  if (!input.plain && !tokenizer.hasChatTemplate)
+    throw new PrimekitError("ERR_CONFIG", `The model ${input.model} has no chat template; --plain trains on prompt and response as they are.`);
+  const promptStyle: RowOptions["promptStyle"] = (messages, ability) => styleMessages(messages, input.promptStyle, ability);
+  const rows = { maxLength: input.maxLength, chatTemplate: !input.plain, promptStyle };
+  const dataset = await Dataset.open(dirs[1], {
+    mapping: input.mapping,
+    split: input.split || undefined,
+    needs: ["response"],
+    holdOut: input.heldOutSize,
+    accept: (row) => isLearnable(tokenizer, row, rows),
+    signal,
+  });
+  sayWhatIsThere(dataset, say);
+  if (rowsBefore !== undefined && rowsBefore !== dataset.length)
+    throw new PrimekitError(
+      "ERR_DATA",
+      `The run began with ${rowsBefore} examples to train on, but ${input.data} now has ${dataset.length}: the data was changed.`,
+    );
+  const model = await Model.load(dirs[0], { dtype: input.dtype, recompute: input.recompute });
+  if (tokenizer.vocabSize <= model.config.vocabSize) return { model, tokenizer, dataset, rows };
+  model.close();
+  throw new PrimekitError(
+    "ERR_CONFIG",
+    `The model ${input.model} has ${model.config.vocabSize} tokens, but its tokenizer ${tokenizer.vocabSize}: they do not belong together.`,
+  );
+}
+
+function sayWhatIsThere({ report }: Dataset, say: (line: string) => void): void {
+  const { rows, bad, dropped, excluded, heldOut, kept, badRows } = report;
+  say(`Data: ${kept} examples to train on and ${heldOut} held out, of ${rows} rows (${report.mapping})`);
+  if (excluded > 0) say(`  ${excluded} rows ask a held-out question and are left out`);
+  if (dropped > 0) say(`  ${dropped} rows have nothing to learn within maxLength, or are refused by the chat template, and are left out`);
+  if (bad > 0) say(`  ${bad} rows are bad and are left out:`);
+  for (const row of badRows.slice(0, 5)) say(`    ${row.file}:${row.line}: ${row.reason}`);
+}
+
+async function fineTune(
+  { model, tokenizer, dataset, rows }: Opened,
+  run: RunFolder,
+  config: SftJobConfig,
+  { signal }: Interrupt,
+  progress: Progress,
+): Promise<SftResult> {
+  const resume = await run.newestCheckpoint();
+  for (const sentence of resume?.skipped ?? []) progress.say(`${sentence} Going on from step ${resume?.step} instead.`);
+  if (!resume) await run.truncateMetricsAfter(-1); // killed before its first checkpoint: it starts over
+  const source = datasetSource(dataset, tokenizer, { ...rows, seed: config.trainer.seed });
+  return runSft({ source, model, run, resume, config: trainerConfig(config, dataset.length), signal, onEvent: progress.onEvent });
+}
+
+function useOf(dir: string, { step }: SftResult): string {
+  const model = join(dir, "checkpoints", `step-${String(step).padStart(6, "0")}`, "policy");
+  return `The model is in ${model}; talk to it with: primekit generate --chat --model ${model}`;
+}
