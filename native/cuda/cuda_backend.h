@@ -62,11 +62,14 @@ class CudaBackend final : public Backend {
                          const int32_t* group_offsets, int64_t groups, const float* group_scores, double beta) override;
   double squared_norm(const float* values, int64_t n) override;
   void adamw(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) override;
+  std::unique_ptr<Repeated> make_repeated() override;
   void decode_attention(Tensor out, Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, const int32_t* lengths, int64_t capacity,
                         HeadShape shape) override;
   void cache_fill(Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, int64_t copies, int64_t capacity, HeadShape shape) override;
   void sample(int32_t* tokens, float* logprobs, const float* logits, const uint64_t* sequence_ids, const int32_t* positions, int64_t m, int64_t vocab,
               const SampleSettings& settings) override;
+
+  cuda::Scratch& scratch() { return scratch_; }
 
  private:
   // Names the op for errors and gives its scratch memory; every op begins with one.

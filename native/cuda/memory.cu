@@ -31,7 +31,8 @@ void check(cudaError_t code) {
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     throw Error("ERR_OUT_OF_MEMORY", "The GPU has not enough memory for " + place_of_op() + ": " + std::to_string(free >> 20) + " MiB of " +
-                                         std::to_string(total >> 20) + " MiB are free.");
+                                         std::to_string(total >> 20) +
+                                         " MiB are free. Less is needed with recompute, smaller batches or fewer decoding slots.");
   }
   if (is_lost(code)) throw Error("ERR_DEVICE_LOST", "The GPU stopped working (" + words + ", noticed in " + place_of_op() + "): restart the process.");
   cudaGetLastError();
@@ -44,6 +45,7 @@ void Scratch::free_blocks() noexcept {
   for (const Block& block : blocks_) cudaFree(block.data);
   blocks_.clear();
   used_ = 0;
+  ++generation_;
 }
 
 int64_t Scratch::bytes() const {
@@ -69,6 +71,7 @@ void* Scratch::take_bytes(int64_t bytes) {
     check(cudaMalloc(&data, static_cast<size_t>(whole)));
     blocks_.push_back({static_cast<char*>(data), whole});
     used_ = 0;
+    ++generation_;
   }
   void* at = blocks_.back().data + used_;
   used_ += size;

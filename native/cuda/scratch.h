@@ -19,6 +19,7 @@ class Scratch {
     return static_cast<T*>(take_bytes(count * static_cast<int64_t>(sizeof(T))));
   }
   int64_t bytes() const;
+  int64_t generation() const { return generation_; }  // changes when memory is taken or given back: recorded launches are then stale
 
  private:
   struct Block {
@@ -29,6 +30,7 @@ class Scratch {
   void free_blocks() noexcept;
   std::vector<Block> blocks_;  // usually one; more until the next op when one did not suffice
   int64_t used_ = 0;           // of the last block
+  int64_t generation_ = 0;
 };
 
 }  // namespace pk::cuda

@@ -96,6 +96,7 @@ class Decoder {
         prefill_uploads_(backend_),
         step_uploads_(backend_),
         draw_uploads_(backend_),
+        repeated_(backend_.make_repeated()),
         capacity_(capacity),
         slots_(slots) {
     free_.resize(static_cast<size_t>(slots_));
@@ -114,7 +115,7 @@ class Decoder {
  private:
   void allocate_cache() {
     HeadShape s = model_.shape();
-    int64_t rows = slots_ * s.kv_heads * capacity_;
+    int64_t rows = (slots_ + (repeated_->records() ? 1 : 0)) * s.kv_heads * capacity_;  // the last slot is for rows that fill up a step
     cache_arena_.reset();
     for (int pass = 0; pass < 2; ++pass) {
       if (pass == 1) cache_arena_.allocate();
@@ -161,31 +162,37 @@ class Decoder {
     return true;
   }
 
-  // Embeds n tokens, takes them through all layers, and returns their normed hidden states [n, C] (in `arena`'s memory).
-  // attend(layer, activations) fills activations.attention from activations.qkv and the caches.
-  template <class Attend>
-  Tensor run_layers(Arena& arena, int64_t n, const int32_t* tokens, const int32_t* positions, const Attend& attend) {
-    int64_t c = model_.config().hidden_size;
+  // What n tokens need on their way through the layers.
+  struct Work {
     LayerActivations a;
     Tensor act, delta, normed, rstd;
+  };
+  Work lay_out(Arena& arena, int64_t n) {
+    Work w;
     arena.reset();
     for (int pass = 0; pass < 2; ++pass) {
       if (pass == 1) arena.allocate();
-      a = model_.take_layer(arena, n, true);
-      act = arena.take(model_.compute(), n, model_.config().feed_forward_size);
-      delta = arena.take(model_.compute(), n, c);
-      normed = arena.take(model_.compute(), n, c);
-      rstd = arena.take(DType::f32, n, 1);
+      w.a = model_.take_layer(arena, n, true);
+      w.act = arena.take(model_.compute(), n, model_.config().feed_forward_size);
+      w.delta = arena.take(model_.compute(), n, model_.config().hidden_size);
+      w.normed = arena.take(model_.compute(), n, model_.config().hidden_size);
+      w.rstd = arena.take(DType::f32, n, 1);
     }
-    backend_.embedding_forward(a.x_in, tokens, model_.embedding());
+    return w;
+  }
+
+  // Embeds tokens and takes them through all layers; their normed hidden states [n, C] are then in w.normed.
+  // attend(layer, activations) fills activations.attention from activations.qkv and the caches.
+  template <class Attend>
+  void run_layers(const Work& w, const int32_t* tokens, const int32_t* positions, const Attend& attend) {
+    backend_.embedding_forward(w.a.x_in, tokens, model_.embedding());
     for (int64_t l = 0; l < model_.config().layers; ++l) {
-      model_.layer_qkv(l, a, a.x_in, l ? delta : Tensor(), positions);
-      attend(l, a);
-      model_.layer_rest(l, a, act, delta);
+      model_.layer_qkv(l, w.a, w.a.x_in, l ? w.delta : Tensor(), positions);
+      attend(l, w.a);
+      model_.layer_rest(l, w.a, w.act, w.delta);
       job_.check();
     }
-    model_.final_norm(normed, rstd.f32(), a.x_in, a.x_in, delta);
-    return normed;
+    model_.final_norm(w.normed, w.rstd.f32(), w.a.x_in, w.a.x_in, w.delta);
   }
 
   // Fills the caches of the prompts' slots, and returns the last tokens' normed hidden states [prompts, C].
@@ -194,7 +201,8 @@ class Decoder {
     for (const auto& of_prompt : slots) all_slots.insert(all_slots.end(), of_prompt.begin(), of_prompt.end());
     const int32_t *tokens, *positions, *offsets, *last_rows, *first_slots;
     prefill_uploads_.send({{batch.tokens, tokens}, {batch.positions, positions}, {batch.offsets, offsets}, {last, last_rows}, {all_slots, first_slots}});
-    Tensor normed = run_layers(prefill_arena_, batch.size(), tokens, positions, [&](int64_t l, const LayerActivations& a) {
+    Work work = lay_out(prefill_arena_, batch.size());
+    run_layers(work, tokens, positions, [&](int64_t l, const LayerActivations& a) {
       const int32_t* next_slots = first_slots;
       for (size_t i = 0; i < slots.size(); ++i) {
         int64_t copies = static_cast<int64_t>(slots[i].size());
@@ -211,15 +219,16 @@ class Decoder {
       if (pass == 1) last_arena_.allocate();
       hidden = last_arena_.take(model_.compute(), static_cast<int64_t>(last.size()), model_.config().hidden_size);
     }
-    backend_.gather_rows(hidden, normed, last_rows);
+    backend_.gather_rows(hidden, work.normed, last_rows);
     return hidden;
   }
 
   // One token for every active sequence.
   void step() {
     int64_t m = static_cast<int64_t>(active_.size());
-    int64_t padded = (m + 31) / 32 * 32;  // few different shapes, so that few primitives are made
-    std::vector<int32_t> tokens(padded, 0), slots(m), lengths(padded, 0), rows(m);
+    int64_t padded = (m + 31) / 32 * 32;                    // few different shapes: few primitives are made, few steps recorded
+    int64_t attending = repeated_->records() ? padded : m;  // rows that fill up are the last slot's first token
+    std::vector<int32_t> tokens(padded, 0), slots(attending, static_cast<int32_t>(slots_)), lengths(padded, 0), rows(m);
     for (int64_t i = 0; i < m; ++i) {
       tokens[i] = active_[i].token;
       slots[i] = active_[i].slot;
@@ -228,13 +237,18 @@ class Decoder {
     }
     const int32_t *on_tokens, *on_slots, *on_lengths;
     step_uploads_.send({{tokens, on_tokens}, {slots, on_slots}, {lengths, on_lengths}});
-    Tensor normed = run_layers(step_arena_, padded, on_tokens, on_lengths, [&](int64_t l, const LayerActivations& a) {
-      backend_.decode_attention(a.attention.slice_rows(0, m), keys_[l], values_[l], a.qkv.slice_rows(0, m), on_slots, on_lengths, capacity_, model_.shape());
+    Work work = lay_out(step_arena_, padded);
+    std::vector<int64_t> key = {padded, reinterpret_cast<int64_t>(work.a.x_in.data), reinterpret_cast<int64_t>(on_tokens)};
+    repeated_->run(key, [&] {
+      run_layers(work, on_tokens, on_lengths, [&](int64_t l, const LayerActivations& a) {
+        backend_.decode_attention(a.attention.slice_rows(0, attending), keys_[l], values_[l], a.qkv.slice_rows(0, attending), on_slots, on_lengths, capacity_,
+                                  model_.shape());
+      });
     });
     std::vector<Active> moved = std::move(active_);
     active_.clear();
     for (Active& s : moved) ++s.length;
-    sample(normed, rows, moved);
+    sample(work.normed, rows, moved);
     for (Active& s : moved) accept(s);
   }
 
@@ -335,7 +349,8 @@ class Decoder {
   Arena& cache_arena_;
   Arena prefill_arena_, last_arena_, step_arena_, logits_arena_;
   Uploads prefill_uploads_, step_uploads_, draw_uploads_;
-  std::vector<Tensor> keys_, values_;  // per layer; see Backend::decode_attention
+  std::unique_ptr<Repeated> repeated_;  // a step's way through the layers
+  std::vector<Tensor> keys_, values_;   // per layer; see Backend::decode_attention
   Tensor drawn_tokens_, drawn_logprobs_;
   std::vector<int32_t> free_;
   std::vector<Active> active_;

@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/memory.h"
 #include "core/tensor.h"
@@ -71,6 +72,17 @@ struct PpoResult {
 
 struct PrmResult {
   double loss, accuracy;
+};
+
+// Ops that are called again and again with the same arguments (the memory behind them changes), as in decoding. A backend may record
+// them at one call and run the record at later ones, which saves the cost of every single call.
+class Repeated {
+ public:
+  virtual ~Repeated() = default;
+  // True: arguments should change as rarely as possible, rows that nobody needs are better than another number of rows.
+  virtual bool records() const { return false; }
+  // body's ops and arguments are determined by `key`. It must not allocate, copy to or from the host, or use numbers that ops return.
+  virtual void run(const std::vector<int64_t>& /*key*/, const std::function<void()>& body) { body(); }
 };
 
 class Backend : public Memory {
@@ -156,6 +168,7 @@ class Backend : public Memory {
   // on its share of the threads. The first error is thrown when all bodies have ended.
   virtual int64_t decode_shards(int64_t /*slots*/) const { return 1; }
   virtual void run_shards(int64_t /*shards*/, const std::function<void(int64_t shard)>& body) { body(0); }
+  virtual std::unique_ptr<Repeated> make_repeated() { return std::make_unique<Repeated>(); }
   // One layer's cache: slots x NKV heads, each capacity x HD keys and capacity x HDP values of type T, laid out as the backend
   // likes; capacity is a multiple of 16. Appends k and v of qkv (rotated) at lengths[i], then attends over lengths[i] + 1 entries.
   virtual void decode_attention(Tensor out /*[M,D] T*/, Tensor keys, Tensor values, Tensor qkv /*[M,QKV] T*/, const int32_t* slots /*[M]*/,

@@ -107,6 +107,7 @@ PK_TEST("cuda: guarded device memory is out of the host's reach") {
 PK_TEST("cuda: a model generates what the CPU generates") {
   Guarded guard;
   auto device = make_cuda_backend();
+  int before = cuda_shim::graphs_launched();
   std::vector<std::vector<GeneratedSequence>> results;
   for (Backend* on : {&backend(), device.get()}) {
     Qwen2 model(*on, kTiny, DType::f32, false, true);
@@ -120,6 +121,7 @@ PK_TEST("cuda: a model generates what the CPU generates") {
     settings.stop_tokens = {2};
     results.push_back(generate(model, batch_of({1, 3, 18}, kTiny.vocab_size), {0, 1, 2, 3, 4, 5, 6, 7, 8}, settings, job));
   }
+  PK_CHECK(cuda_shim::graphs_launched() > before);
   for (size_t i = 0; i < 9; ++i) {
     PK_CHECK_WITH(results[0][i].tokens == results[1][i].tokens, "sequence " + std::to_string(i));
     same_values(results[0][i].logprobs, results[1][i].logprobs, 1e-5, "log-probs");

@@ -42,6 +42,9 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 using cuda_shim::blockDim, cuda_shim::blockIdx, cuda_shim::gridDim, cuda_shim::threadIdx;
 
 namespace cuda_shim {
+// Does the work now, or keeps it for the graph that is being recorded.
+void enqueue(std::function<void()> work);
+
 // While one lives, guarded device memory (shim_control.h) can be read and written: kernels and copies hold one.
 struct DeviceAccess {
   DeviceAccess();
@@ -65,6 +68,7 @@ enum cudaError_t {
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchTimeout = 702,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
@@ -79,6 +83,17 @@ struct cudaLaunchConfig_t {
   void* attrs = nullptr;
   unsigned numAttrs = 0;
 };
+
+// A graph is the calls that were recorded, done in order when it is launched.
+using cudaGraph_t = struct CudaShimGraph*;
+using cudaGraphExec_t = struct CudaShimGraph*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 
 const char* cudaGetErrorName(cudaError_t code);
 const char* cudaGetErrorString(cudaError_t code);
@@ -106,10 +121,10 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
   std::tuple<std::decay_t<Parameters>...> values(std::forward<Arguments>(arguments)...);
-  auto body = [&] { std::apply(kernel, values); };
-  cuda_shim::DeviceAccess access;
-  bool valid = cuda_shim::run_grid(config->gridDim, config->blockDim, config->dynamicSmemBytes, reinterpret_cast<const void*>(kernel), body);
-  return valid ? cudaSuccess : cudaErrorInvalidConfiguration;
+  if (!cuda_shim::is_launchable(config->gridDim, config->blockDim, config->dynamicSmemBytes, reinterpret_cast<const void*>(kernel)))
+    return cudaErrorInvalidConfiguration;
+  cuda_shim::enqueue([=, shape = *config] { cuda_shim::run_grid(shape.gridDim, shape.blockDim, shape.dynamicSmemBytes, [&] { std::apply(kernel, values); }); });
+  return cudaSuccess;
 }
 
 // --- inside kernels ---------------------------------------------------------------------------------------------------

@@ -197,14 +197,17 @@ void run_block(Machine& m, int threads) {
 
 }  // namespace
 
-bool run_grid(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel, const std::function<void()>& body) {
+bool is_launchable(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel) {
+  int64_t threads = int64_t{block.x} * block.y * block.z;
+  auto allowed = machine().allowed_shared.find(kernel);
+  size_t most = allowed == machine().allowed_shared.end() ? kDefaultShared : allowed->second;
+  return threads > 0 && threads <= kMaxThreads && block.z <= 64 && grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffu && grid.y <= 65535 &&
+         grid.z <= 65535 && shared_bytes <= most;
+}
+
+void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body) {
   Machine& m = machine();
   int64_t threads = int64_t{block.x} * block.y * block.z;
-  auto allowed = m.allowed_shared.find(kernel);
-  size_t most = allowed == m.allowed_shared.end() ? kDefaultShared : allowed->second;
-  if (threads == 0 || threads > kMaxThreads || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 ||
-      grid.z > 65535 || shared_bytes > most)
-    return false;
   m.body = &body;
   m.failure.clear();
   blockDim = block;
@@ -226,7 +229,6 @@ bool run_grid(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel, co
         }
         run_block(m, static_cast<int>(threads));
       }
-  return true;
 }
 
 void allow_shared(const void* kernel, int bytes) { machine().allowed_shared[kernel] = std::min(static_cast<size_t>(bytes), kMaxShared); }

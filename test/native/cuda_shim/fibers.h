@@ -18,8 +18,9 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;  // of the running thread
 inline int linear_thread = 0;                        // its index in the block
 inline int lane() { return linear_thread % 32; }
 
-// Runs `body` for every thread of every block; false when a GPU would refuse the launch. Throws std::logic_error for what would hang.
-bool run_grid(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel, const std::function<void()>& body);
+bool is_launchable(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel);  // false when a GPU would refuse it
+// Runs `body` for every thread of every block. Throws std::logic_error for what would hang.
+void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
 void allow_shared(const void* kernel, int bytes);  // more dynamic shared memory than 48 KiB
 unsigned char* dynamic_shared();                   // filled with 0xff when a block starts
 

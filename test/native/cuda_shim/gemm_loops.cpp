@@ -14,7 +14,11 @@ float element(const Tensor& t, int64_t row, int64_t col) {
 class LoopGemm final : public Gemm {
  public:
   void matmul(cudaStream_t, Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const void* bias, bool accumulate) override {
-    cuda_shim::DeviceAccess access;
+    cuda_shim::enqueue([=] { multiply(out, a, transpose_a, b, transpose_b, bias, accumulate); });
+  }
+
+ private:
+  static void multiply(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const void* bias, bool accumulate) {
     int64_t depth = transpose_a ? a.rows : a.cols;
     Tensor bias_row(const_cast<void*>(bias), out.dtype, 1, out.cols);
     for (int64_t i = 0; i < out.rows; ++i)

@@ -2,7 +2,9 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <functional>
 #include <map>
+#include <vector>
 
 #include "cuda_runtime.h"
 #include "shim_control.h"
@@ -12,6 +14,7 @@ namespace {
 int failing_allocations = 0;
 cudaError_t sticky = cudaSuccess;
 bool guarded = false;
+int launched = 0;
 
 struct Pages {
   size_t bytes;
@@ -22,12 +25,25 @@ void protect_all(int rights) {
   for (auto& [data, pages] : guarded_blocks) mprotect(data, pages.bytes, rights);
 }
 
+std::vector<std::function<void()>>* recording = nullptr;
+
 }  // namespace
+
+struct CudaShimGraph {
+  std::vector<std::function<void()>> work;
+};
 
 namespace cuda_shim {
 
+void enqueue(std::function<void()> work) {
+  if (recording) return recording->push_back(std::move(work));
+  DeviceAccess access;
+  work();
+}
+
 void fail_allocations(int count) { failing_allocations = count; }
 void fail_from_now_on(cudaError_t code) { sticky = code; }
+int graphs_launched() { return launched; }
 void guard_device_memory(bool on) { guarded = on; }
 DeviceAccess::DeviceAccess() {
   if (!guarded_blocks.empty()) protect_all(PROT_READ | PROT_WRITE);
@@ -62,6 +78,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *va
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = size_t{1} << 33, cudaSuccess; }
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
+  if (recording) return cudaErrorStreamCaptureUnsupported;
   if (sticky != cudaSuccess) return sticky;
   if (failing_allocations > 0) return --failing_allocations, cudaErrorMemoryAllocation;
   if (guarded) {
@@ -77,6 +94,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
 }
 
 cudaError_t cudaFree(void* data) {
+  if (recording) return cudaErrorStreamCaptureUnsupported;
   auto block = guarded_blocks.find(data);
   if (block == guarded_blocks.end()) return std::free(data), sticky;
   munmap(data, block->second.bytes);
@@ -89,18 +107,41 @@ cudaError_t cudaFreeHost(void* data) { return std::free(data), cudaSuccess; }
 
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t) {
   if (sticky != cudaSuccess) return sticky;
-  cuda_shim::DeviceAccess access;
-  if (bytes) std::memset(data, value, bytes);
+  if (bytes) cuda_shim::enqueue([=] { std::memset(data, value, bytes); });
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+// Copies to or from the host are no part of a record, as their memory may be gone when it is run.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
   if (sticky != cudaSuccess) return sticky;
-  cuda_shim::DeviceAccess access;
-  if (bytes) std::memmove(to, from, bytes);
+  if (recording && kind != cudaMemcpyDeviceToDevice) return cudaErrorStreamCaptureUnsupported;
+  if (bytes) cuda_shim::enqueue([=] { std::memmove(to, from, bytes); });
   return cudaSuccess;
 }
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  recording = new std::vector<std::function<void()>>();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = new CudaShimGraph{std::move(*recording)};
+  delete recording;
+  recording = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long) {
+  *ready = new CudaShimGraph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+  if (sticky != cudaSuccess) return sticky;
+  for (const auto& work : graph->work) cuda_shim::enqueue(work);
+  ++launched;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, cudaSuccess; }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return sticky; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return recording ? cudaErrorStreamCaptureUnsupported : sticky; }
