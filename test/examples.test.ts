@@ -1,7 +1,10 @@
 // The examples, run as a reader runs them, say what their texts promise.
 import { expect, test } from "bun:test";
-import { readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { buildCLibrary } from "../scripts/build_c.ts";
+import { findProgram } from "../ts/native/setup/build_key.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const LIMIT = 120_000; // each example promises to take less than two minutes
@@ -11,6 +14,12 @@ async function outputOf(file: string): Promise<string> {
   const [output, errors, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   expect(code, errors).toBe(0);
   return output;
+}
+
+function succeed(command: string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { cwd: ROOT });
+  expect(exitCode, `${stdout}${stderr}`).toBe(0);
+  return stdout.toString();
 }
 
 const percentAfter = (output: string, text: string) => Number(new RegExp(`${text}\\s*(\\d+) %`).exec(output)?.[1]);
@@ -109,4 +118,34 @@ test(
     expect(output).toContain("✗ wrong");
   },
   LIMIT,
+);
+
+test.skipIf(!findProgram("cmake"))(
+  "08: a C++ trainer learns with the library's kernels",
+  () => {
+    const library = dirname(buildCLibrary());
+    const program = join(mkdtempSync(join(tmpdir(), "primekit-08-")), "trainer");
+    const paths = ["-Inative/include", `-L${library}`, "-lprimekit", `-Wl,-rpath,${library}`];
+    succeed([process.env.CXX ?? "c++", "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "examples/08_embed/trainer.cpp", ...paths, "-o", program]);
+    const rows = Array.from(succeed([program]).matchAll(/^ *(\d+) +(\d+) % +[\d.]+ +(\d+) %/gm), (row) => row.slice(1).map(Number));
+    rmSync(dirname(program), { recursive: true });
+    expect(rows).toHaveLength(7);
+    expect(rows[0][1]).toBeLessThan(25);
+    expect(rows[6][1]).toBeGreaterThan(85);
+    expect(rows[6][2]).toBeGreaterThan(90);
+  },
+  LIMIT * 5, // of the library's first build
+);
+
+const torch = process.env.PRIMEKIT_PEER_PYTHON;
+test.skipIf(!findProgram("cmake") || !torch)(
+  "08: the kernels on PyTorch's tensors say what PyTorch does",
+  () => {
+    const lines = succeed([torch as string, "examples/08_embed/torch_ctypes.py", buildCLibrary()])
+      .trim()
+      .split("\n");
+    expect(lines.length).toBeGreaterThanOrEqual(10);
+    expect(lines.every((line) => /differ by [\d.e-]+$/.test(line))).toBe(true);
+  },
+  LIMIT * 5,
 );

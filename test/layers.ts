@@ -44,6 +44,8 @@ const NATIVE: Record<string, readonly string[]> = {
   cuda: ["core", "ops"],
   model: ["core", "ops"],
   dist: ["core"],
+  include: [], // the C header: it stands alone
+  capi: ["core", "ops", "cpu", "cuda", "include"],
   binding: ["core", "ops", "cpu", "cuda", "model", "dist"],
 };
 

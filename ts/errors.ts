@@ -18,6 +18,7 @@ export type ErrorCode =
   | "ERR_MODEL_CLOSED"
   | "ERR_MODEL_FORMAT"
   | "ERR_NON_FINITE"
+  | "ERR_OUT_OF_MEMORY"
   | "ERR_TOKENIZER"
   | "ERR_UNSUPPORTED"
   | (string & {});

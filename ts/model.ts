@@ -319,12 +319,18 @@ export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; 
   return { tokens, offsets };
 }
 
-// --- internal ---
-
-function chooseDevice(wanted: "auto" | "cpu" | "cuda"): "cpu" | "cuda" {
+/** The device that `device: "auto"` stands for here. */
+export function chooseDevice(wanted: "auto" | "cpu" | "cuda"): "cpu" | "cuda" {
   if (wanted !== "auto") return wanted; // "cuda" without one is refused by the addon, which knows why
-  return native().info().cudaBackend && native().cudaState().devices.length > 0 ? "cuda" : "cpu";
+  return hasGpu() ? "cuda" : "cpu";
 }
+
+/** Whether there is a GPU that this build and the driver support. */
+export function hasGpu(): boolean {
+  return native().info().cudaBackend && native().cudaState().devices.length > 0;
+}
+
+// --- internal ---
 
 const DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" } as const;
 

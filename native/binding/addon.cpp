@@ -27,6 +27,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_info(env, exports);
   export_kernels(env, exports);
   export_model(env, exports);
+  export_plan(env, exports);
   export_ops(env, exports);
   return exports;
 }

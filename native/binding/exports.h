@@ -14,6 +14,7 @@ void export_info(Napi::Env env, Napi::Object exports);
 void export_logprobs(Napi::Env env, Napi::Object exports);  // called by export_kernels
 void export_kernels(Napi::Env env, Napi::Object exports);
 void export_model(Napi::Env env, Napi::Object exports);
+void export_plan(Napi::Env env, Napi::Object exports);
 void export_ops(Napi::Env env, Napi::Object exports);
 void export_optimizer_and_decode_ops(Napi::Env env, Napi::Object ops);  // called by export_ops
 

@@ -21,6 +21,7 @@ class Arena {
   Tensor take(DType dtype, int64_t rows, int64_t cols);
   void release();
   int64_t bytes() const { return capacity_; }
+  int64_t taken() const { return used_; }  // since reset() or allocate(); of an arena without memory, what a layout would need
   void* data() const { return data_; }
 
  private:

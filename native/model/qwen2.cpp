@@ -9,10 +9,6 @@
 
 namespace pk {
 
-namespace {
-constexpr int64_t kPackedLimit = int64_t{256} << 20;  // bytes of packed weights: of larger ones a second copy costs more than it gains
-}
-
 PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* offsets, int64_t rows) {
   PackedBatch batch{{tokens, tokens + n}, {offsets, offsets + rows + 1}, std::vector<int32_t>(static_cast<size_t>(n))};
   for (int64_t r = 0; r < rows; ++r)
@@ -196,60 +192,15 @@ const float* Qwen2::rope_table(int64_t positions) {
 
 // --- memory layout ----------------------------------------------------------------------------------------------------
 
-LayerActivations Qwen2::take_layer(Arena& arena, int64_t n, bool inference) {
-  int64_t c = config_.hidden_size;
-  LayerActivations a;
-  a.x_in = arena.take(DType::f32, n, c);
-  a.rstd_in = arena.take(DType::f32, n, 1);
-  a.normed_in = arena.take(compute_, n, c);
-  a.qkv = arena.take(compute_, n, shape().qkv_size());
-  a.attention = arena.take(compute_, n, shape().q_size());
-  a.lse = arena.take(DType::f32, n, config_.heads);
-  a.x_mid = inference ? a.x_in : arena.take(DType::f32, n, c);
-  a.rstd_mid = inference ? a.rstd_in : arena.take(DType::f32, n, 1);
-  a.normed_mid = inference ? a.normed_in : arena.take(compute_, n, c);
-  a.gate_up = arena.take(compute_, n, 2 * config_.feed_forward_size);
-  return a;
-}
-
 void Qwen2::layout(int64_t n, int64_t scored, bool keep) {
-  int64_t c = config_.hidden_size, f = config_.feed_forward_size;
-  bool share = !keep || recompute_;
-  for (int pass = 0; pass < 2; ++pass) {
-    if (pass == 0) {
-      kept_arena_.reset();
-      work_arena_.reset();
-    } else {
-      kept_arena_.allocate();
-      work_arena_.allocate();
-    }
-    layers_.clear();
-    layer_inputs_.clear();
-    for (int64_t l = 0; l < (share ? 1 : config_.layers); ++l) layers_.push_back(take_layer(kept_arena_, n, !keep));
-    if (keep && recompute_)
-      for (int64_t l = 0; l < config_.layers; ++l) layer_inputs_.push_back(kept_arena_.take(DType::f32, n, c));
-    w_.delta = work_arena_.take(compute_, n, c);
-    w_.act = work_arena_.take(compute_, n, f);
-    w_.x_final = keep ? work_arena_.take(DType::f32, n, c) : layers_[0].x_in;
-    w_.rstd_final = work_arena_.take(DType::f32, n, 1);
-    w_.normed_final = work_arena_.take(compute_, n, c);
-    w_.scored_hidden = work_arena_.take(compute_, scored, c);
-    w_.lse = work_arena_.take(DType::f32, scored, 1);
-    w_.logprobs = work_arena_.take(DType::f32, scored, 1);
-    w_.entropy = work_arena_.take(DType::f32, scored, 1);
-    if (keep) {
-      w_.d_x = work_arena_.take(DType::f32, n, c);
-      w_.d_x_cast = work_arena_.take(compute_, n, c);
-      w_.d_normed = work_arena_.take(compute_, n, c);
-      w_.d_gate_up = work_arena_.take(compute_, n, 2 * f);
-      w_.d_act = work_arena_.take(compute_, n, f);
-      w_.d_attention = work_arena_.take(compute_, n, shape().q_size());
-      w_.d_qkv = work_arena_.take(compute_, n, shape().qkv_size());
-      w_.d_scored = work_arena_.take(compute_, scored, c);
-      w_.d_logprobs = work_arena_.take(DType::f32, scored, 1);
-      w_.d_entropy = work_arena_.take(DType::f32, scored, 1);
-    }
+  PassActivations pass;
+  for (int round = 0; round < 2; ++round) {
+    for (Arena* arena : {&kept_arena_, &work_arena_}) round == 0 ? arena->reset() : arena->allocate();
+    pass = take_pass(kept_arena_, work_arena_, config_, compute_, recompute_, n, scored, keep);
   }
+  layers_ = std::move(pass.layers);
+  layer_inputs_ = std::move(pass.layer_inputs);
+  w_ = pass.work;
 }
 
 // --- forward ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 
 #include "core/arena.h"
 #include "core/job.h"
+#include "model/layout.h"
 #include "model/parameters.h"
 #include "model/uploads.h"
 #include "ops/backend.h"
@@ -25,20 +26,6 @@ struct StepSettings {
 struct StepResult {
   double grad_norm;
   bool skipped;  // a non-finite gradient norm: nothing was changed, gradients were zeroed
-};
-
-// What one layer keeps for its backward. N tokens of a packed batch; T is the compute type.
-struct LayerActivations {
-  Tensor x_in;        // [N, C] f32: residual stream entering the layer
-  Tensor rstd_in;     // [N, 1] f32
-  Tensor normed_in;   // [N, C] T
-  Tensor qkv;         // [N, QKV] T, rotated
-  Tensor attention;   // [N, D] T
-  Tensor lse;         // [N, NH] f32
-  Tensor x_mid;       // [N, C] f32: residual stream after attention
-  Tensor rstd_mid;    // [N, 1] f32
-  Tensor normed_mid;  // [N, C] T
-  Tensor gate_up;     // [N, 2F] T
 };
 
 struct PackedBatch {
@@ -60,7 +47,7 @@ class Qwen2 {
   const ParameterTable& table() const { return table_; }
   Backend& backend() { return backend_; }
   DType compute() const { return compute_; }
-  HeadShape shape() const { return {config_.heads, config_.kv_heads, config_.head_size}; }
+  HeadShape shape() const { return head_shape(config_); }
 
   // Weights, gradients and moments, in the backend's memory. Call weights_changed() after writing values.
   Tensor stored(const Parameter& p, Slot slot);  // where and as what a parameter is kept; allocates gradients and moments on first use
@@ -94,7 +81,7 @@ class Qwen2 {
   void final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta);
   Tensor embedding() { return weight(table_.embedding, config_.vocab_size, config_.hidden_size); }
   Tensor head() { return weight(table_.head, config_.vocab_size, config_.hidden_size); }
-  LayerActivations take_layer(Arena& arena, int64_t n, bool inference);
+  LayerActivations take_layer(Arena& arena, int64_t n, bool inference) { return pk::take_layer(arena, config_, compute_, n, inference); }
   const float* rope_table(int64_t positions);
 
   Arena& cache_arena(int64_t shard);  // of the KV cache: kept from one generation to the next, as mapping it anew costs time
@@ -141,10 +128,7 @@ class Qwen2 {
   std::vector<std::unique_ptr<Arena>> cache_arenas_;  // one per shard of decoding
   std::vector<LayerActivations> layers_;              // one per layer, or a single shared one
   std::vector<Tensor> layer_inputs_;                  // [N, C] f32 per layer, when recomputing
-  struct Work {
-    Tensor delta, act, x_final, rstd_final, normed_final, scored_hidden, lse, logprobs, entropy;
-    Tensor d_x, d_x_cast, d_normed, d_gate_up, d_act, d_attention, d_qkv, d_scored, d_logprobs, d_entropy;
-  } w_;
+  WorkTensors w_;
   PackedBatch batch_;
   struct OnBackend {
     const int32_t *tokens, *offsets, *positions;  // of batch_

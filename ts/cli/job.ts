@@ -6,6 +6,8 @@ import type { DatasetReport } from "../data/dataset.ts";
 import type { Task } from "../data/task.ts";
 import { PrimekitError } from "../errors.ts";
 import { Model } from "../model.ts";
+import { fromHuggingFace } from "../model_config.ts";
+import { readModelJson } from "../model_dir.ts";
 import { native } from "../native/addon.ts";
 import { RunFolder } from "../run/run_folder.ts";
 import type { OnEvent, ResumePoint } from "../train/events.ts";
@@ -14,6 +16,7 @@ import { runSft, type SftResult } from "../train/sft.ts";
 import type { JobConfig } from "./job_config.ts";
 import { resolveSources } from "./job_sources.ts";
 import { makeTask } from "./job_task.ts";
+import { longestPrompt, requireMemory } from "./memory_plan.ts";
 
 /** Everything that can be wrong with a configuration shows while these are made: before there is a run folder. */
 export interface PreparedJob {
@@ -73,9 +76,13 @@ export async function runJob(context: JobContext): Promise<JobResult> {
 
 // --- internal ---
 
-async function makeModel({ model, data, prime, sft }: JobConfig, task: Task, dir: string | undefined): Promise<Model> {
+async function makeModel(config: JobConfig, task: Task, dir: string | undefined): Promise<Model> {
+  const { model, data, prime, sft } = config;
   const { device, dtype, recompute, seed, source, ...sizes } = model;
   const { tokenizer } = task;
+  const shape =
+    dir === undefined ? { ...sizes, vocabSize: tokenizer.vocabSize } : fromHuggingFace(await readModelJson(dir, "config.json"), join(dir, "config.json"));
+  requireMemory(config, { model: shape, promptTokens: longestPrompt(config, task) });
   if (dir === undefined) {
     const ids = { vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId, padTokenId: tokenizer.padId };
     return Model.load({ ...sizes, ...ids }, { device, dtype, recompute, seed });

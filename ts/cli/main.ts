@@ -8,6 +8,7 @@ import { downloadCommand } from "./download.ts";
 import { evalCommand } from "./eval.ts";
 import { generateCommand } from "./generate.ts";
 import { infoCommand } from "./info.ts";
+import { planCommand } from "./plan.ts";
 import { prmScoreCommand } from "./prm_score.ts";
 import { prmTrainCommand } from "./prm_train.ts";
 import { prmViewCommand } from "./prm_view.ts";
@@ -25,6 +26,7 @@ const COMMANDS: Command[] = [
   prmViewCommand,
   verifyCommand,
   downloadCommand,
+  planCommand,
   infoCommand,
 ];
 

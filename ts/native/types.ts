@@ -290,10 +290,35 @@ export interface KernelExports {
   memoryBandwidth(megabytes: number, repeats: number): { read: number; copy: number };
 }
 
+/** What a model is to do: the largest sizes of each kind; 0 where it does none of it. */
+export interface PlannedWork {
+  trainTokens: number; // of a batch with a backward
+  scoreTokens: number; // of a batch without
+  slots: number; // sequences decoded at once
+  promptTokens: number; // of the longest prompt
+  newTokens: number; // of the longest answer
+}
+
+/** Bytes a model allocates for that, by kind. */
+export interface NativeMemoryPlan {
+  weights: number; // float32
+  rounded: number; // bfloat16, and a copy in the order that products read fastest
+  gradients: number;
+  moments: number;
+  activations: number;
+  cache: number; // keys and values
+  decoding: number; // activations and logits of generation
+  scratch: number; // of the ops, for all models on the device together
+}
+
 export interface NativeAddon extends KernelExports {
   info(): NativeInfo;
   ops: NativeOps;
   cudaState(): NativeCudaState;
   setThreads(threads: number): void;
   createModel(config: NativeModelConfig, options: NativeModelOptions): NativeModel;
+  /** Counts and allocates nothing; needs no GPU for "cuda". */
+  planMemory(config: NativeModelConfig, options: NativeModelOptions, work: PlannedWork): NativeMemoryPlan;
+  /** Bytes of the GPU. */
+  cudaMemory(): { free: number; total: number };
 }
