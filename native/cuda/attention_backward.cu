@@ -183,14 +183,16 @@ void CudaBackend::attention_backward(Tensor d_qkv, Tensor d_out, Tensor out, con
   if (qkv.rows == 0) return;
   float* dots = scratch_.take<float>(qkv.rows * shape.heads);
   launch_output_dots(stream_, dots, d_out, out, shape);
-  if (!has_tensor_path(qkv.dtype, shape)) return plain_attention_backward(stream_, d_qkv, d_out, dots, lse, qkv, offsets, rows, shape);
-  int64_t count = most_tiles(qkv.rows, rows, kRows), hd = shape.head_size;
+  int64_t count = most_tiles(qkv.rows, rows, kRows), hd = shape.head_size, query_shared = (2 * kRows + 4 * kKeys) * hd * 2;
   bool small = hd == 64;
+  // Heads of 128 take more shared memory than consumer cards have.
+  if (!has_tensor_path(qkv.dtype, shape) || query_shared > max_shared_)
+    return plain_attention_backward(stream_, d_qkv, d_out, dots, lse, qkv, offsets, rows, shape);
   Tile *queries = scratch_.take<Tile>(count), *keys = scratch_.take<Tile>(count);
   plan_tiles(stream_, queries, count, offsets, rows, kRows, true);
   plan_tiles(stream_, keys, count, offsets, rows, kRows, false);
-  launch(stream_, small ? query_gradient_kernel<64> : query_gradient_kernel<128>, grid_of(count, shape.heads), kThreads, (2 * kRows + 4 * kKeys) * hd * 2,
-         d_qkv.as<bf16>(), d_out.as<const bf16>(), dots, lse, qkv.as<const bf16>(), offsets, queries, shape);
+  launch(stream_, small ? query_gradient_kernel<64> : query_gradient_kernel<128>, grid_of(count, shape.heads), kThreads, query_shared, d_qkv.as<bf16>(),
+         d_out.as<const bf16>(), dots, lse, qkv.as<const bf16>(), offsets, queries, shape);
   int64_t tile = small ? kQueries<64> : kQueries<128>;
   launch(stream_, small ? key_gradient_kernel<64> : key_gradient_kernel<128>, grid_of(count, shape.kv_heads), kThreads,
          (2 * kRows + 4 * tile) * hd * 2 + tile * 8, d_qkv.as<bf16>(), d_out.as<const bf16>(), dots, lse, qkv.as<const bf16>(), offsets, keys, shape);

@@ -93,6 +93,7 @@ CudaBackend::CudaBackend() {
   cuda::current_op = {};
   check(code);
   check(cudaSetDevice(0));
+  check(cudaDeviceGetAttribute(&max_shared_, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
 }
 

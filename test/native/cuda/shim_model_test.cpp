@@ -128,6 +128,37 @@ PK_TEST("cuda: a model generates what the CPU generates") {
   }
 }
 
+PK_TEST("cuda: a card with little shared memory computes the gradient of wide heads as well") {
+  cuda_shim::limit_shared(99 << 10);
+  auto device = make_cuda_backend();
+  cuda_shim::limit_shared(227 << 10);
+  HeadShape shape{2, 1, 128};
+  int64_t n = 40;
+  std::vector<int32_t> offsets = {0, 7, 40};
+  std::vector<std::vector<float>> results;
+  for (Backend* on : {&backend(), device.get()}) {
+    Buffer qkv(DType::bf16, n, shape.qkv_size(), 1), d_out(DType::bf16, n, shape.q_size(), 2);
+    auto put = [&](const void* data, int64_t bytes) {
+      void* at = on->allocate(bytes);
+      on->copy_from_host(at, data, bytes);
+      return at;
+    };
+    Tensor x(put(qkv.tensor().data, qkv.tensor().bytes()), DType::bf16, n, shape.qkv_size()),
+        d(put(d_out.tensor().data, d_out.tensor().bytes()), DType::bf16, n, shape.q_size());
+    Tensor out(on->allocate(d.bytes()), DType::bf16, n, shape.q_size()), d_x(on->allocate(x.bytes()), DType::bf16, n, shape.qkv_size());
+    float* lse = static_cast<float*>(on->allocate(n * shape.heads * 4));
+    auto* at = static_cast<int32_t*>(put(offsets.data(), 12));
+    on->attention_forward(out, lse, x, at, 2, shape);
+    on->attention_backward(d_x, d, out, lse, x, at, 2, shape);
+    std::vector<bf16> got(static_cast<size_t>(d_x.size()));
+    on->copy_to_host(got.data(), d_x.data, d_x.bytes());
+    results.emplace_back();
+    for (bf16 value : got) results.back().push_back(to_float(value));
+    for (void* data : {x.data, d.data, out.data, d_x.data, static_cast<void*>(lse), static_cast<void*>(at)}) on->release(data);
+  }
+  same_values(results[0], results[1], 0.006, "gradients");
+}
+
 PK_TEST("cuda: out of memory names the op and leaves the process usable") {
   auto device = make_cuda_backend();
   Buffer in(DType::f32, 40, 24, 1);

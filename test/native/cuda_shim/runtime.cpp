@@ -15,6 +15,7 @@ int failing_allocations = 0;
 cudaError_t sticky = cudaSuccess;
 bool guarded = false;
 int launched = 0;
+int shared_limit = 227 << 10;
 
 struct Pages {
   size_t bytes;
@@ -43,6 +44,7 @@ void enqueue(std::function<void()> work) {
 
 void fail_allocations(int count) { failing_allocations = count; }
 void fail_from_now_on(cudaError_t code) { sticky = code; }
+void limit_shared(int bytes) { shared_limit = bytes; }
 int graphs_launched() { return launched; }
 void guard_device_memory(bool on) { guarded = on; }
 DeviceAccess::DeviceAccess() {
@@ -74,7 +76,7 @@ const char* cudaGetErrorString(cudaError_t code) { return cudaGetErrorName(code)
 cudaError_t cudaGetLastError() { return sticky; }
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = 4, cudaSuccess; }
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = shared_limit, cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = size_t{1} << 33, cudaSuccess; }
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
