@@ -25,7 +25,15 @@ export type { Example, ExampleSource, Problem, ProblemSource, StepCheck } from "
 export { type ErrorCode, PrimekitError } from "./errors.ts";
 export { type Accuracy, measureAccuracy } from "./eval/accuracy.ts";
 export { type SampleAnswer, sampleAnswers } from "./eval/answers.ts";
+export type { StoredAnswer } from "./eval/benchmark/answer_store.ts";
+export { type Benchmark, type BenchmarkName, benchmarks, findBenchmark, readBenchmark } from "./eval/benchmark/benchmarks.ts";
+export { type EvaluateOptions, evaluateBenchmark } from "./eval/benchmark/evaluate.ts";
+export { linesOf, renderBars, renderSvg } from "./eval/benchmark/plot.ts";
+export { type BenchmarkResult, type EvalReport, renderMarkdown } from "./eval/benchmark/report.ts";
 export { cachedLogprobs, type LogprobCache, modelIdentity } from "./eval/logprob_cache.ts";
+export { type AnswerSet, type CurvePoint, curves } from "./eval/pick/curves.ts";
+export { bootstrap, type Estimate } from "./eval/pick/interval.ts";
+export { type Aggregation, aggregate, bestOfN, type Candidate, majorityVote, meanScore, passAtK, weightedBestOfN } from "./eval/pick/metrics.ts";
 export { type JudgeOptions, judgeAnswers, type ScoredAnswer, type ScoredStep, type ScoredToken } from "./eval/process.ts";
 export { type ReportOptions, renderReport } from "./eval/report/page.ts";
 export { renderAnswerText, type TextReportOptions } from "./eval/report/text.ts";

@@ -137,8 +137,8 @@ export class Model {
     const config = fromHuggingFace(origin.config ?? {}, join(source, "config.json"));
     if (existsSync(join(source, "generation_config.json"))) {
       origin.generation = await readModelJson(source, "generation_config.json");
-      const ends = eosIdsOf(origin.generation, join(source, "generation_config.json")) ?? [];
-      if (ends.length > 1) config.eosTokenIds = ends;
+      const ends = eosIdsOf(origin.generation, join(source, "generation_config.json"));
+      if (ends && (ends.length > 1 || config.eosTokenIds || ends[0] !== config.eosTokenId)) config.eosTokenIds = ends; // as transformers: these count
     }
     const tensors = await findTensors(source);
     origin.dtype = DTYPES[storedType(tensors)];

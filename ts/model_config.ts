@@ -22,7 +22,7 @@ export interface ModelConfig {
   initializerRange?: number; // default 0.02
   bosTokenId?: number;
   eosTokenId?: number;
-  eosTokenIds?: number[]; // every token that ends a text, where there is more than one
+  eosTokenIds?: number[]; // every token that ends a text, where it is not eosTokenId alone
   padTokenId?: number;
 }
 

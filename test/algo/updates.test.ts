@@ -43,6 +43,17 @@ const PRM = {
   maxSkippedUpdates: 3,
 };
 
+/** What the loss of one answer is multiplied by in all: 1 for means; the Best-of-N losses are sums, each answer weighted by n * (share of its group it beats)^(n-1). */
+function totalWeight(prmLoss: PrmLoss): number {
+  if (!prmLoss.startsWith("bon")) return 1;
+  const n = 3;
+  const share = (i: number) => {
+    const group = LABELS.slice(n * Math.floor(i / n), n * Math.floor(i / n) + n);
+    return prmLoss === "bon_rm" ? 1 : group.filter((label) => label <= LABELS[i]).length / n; // where all scores are equal, each is no less than all
+  };
+  return Array.from(LABELS, (_, i) => n * share(i) ** (n - 1)).reduce((sum, x) => sum + x, 0);
+}
+
 describe("trainPrm", () => {
   for (const prmLoss of Object.keys(prmLosses) as PrmLoss[]) {
     test(`${prmLoss}: starts at ln 2 where PRM and reference agree, and learns the labels`, async () => {
@@ -51,9 +62,10 @@ describe("trainPrm", () => {
       const reference = await scoreRows(prm, rows, PRM);
       const data = { rows, labels: LABELS, reference, groupSize: 3 };
       const first = await trainPrm(prm, data, { ...PRM, prmLoss }, noSkips(), [1]);
-      expect(first.loss).toBeCloseTo(Math.LN2, 5);
+      const weight = totalWeight(prmLoss);
+      expect((first.loss as number) / weight).toBeCloseTo(Math.LN2, 5);
       const later = await trainPrm(prm, data, { ...PRM, prmLoss, prmEpochs: 60 }, noSkips(), [2]);
-      expect(later.updates.at(-1)?.loss).toBeLessThan(0.3);
+      expect((later.updates.at(-1)?.loss as number) / weight).toBeLessThan(0.3);
     });
 
     test(`${prmLoss}: micro-batches change neither loss nor weights beyond rounding`, async () => {

@@ -1,6 +1,6 @@
 // Does a PRM that saw outcomes alone find the wrong step, and does it pick better answers than a vote? Three seeds, held-out problems.
 //   bun test/bench/localisation.ts [FOLDER [SEED]]   runs what FOLDER (default runs/localisation) does not hold yet, then renews results/localisation.md;
-//   with a seed only its part, without the page: so seeds can run side by side
+//   with a seed only its part, without the page (so seeds can run side by side); with "page" only the page, from what is there
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Model } from "../../ts/model.ts";
@@ -14,29 +14,29 @@ const SEEDS = [1, 2, 3];
 const folder = resolve(process.argv[2] ?? join(import.meta.dirname, "../..", "runs", "localisation"));
 const only = process.argv[3];
 
-export interface SeedResult {
-  seed: number;
-  found: Found;
-  picks: Picks;
+/** What is there, by seed. */
+export interface Results {
+  found: Map<number, Found>;
+  picks: Map<number, Picks>;
 }
 
 mkdirSync(folder, { recursive: true });
-const results: SeedResult[] = [];
-for (const seed of SEEDS.filter((seed) => only === undefined || seed === Number(only))) {
-  const found = await once(`localise-${seed}.json`, () => localise(seed, startModel));
-  const picks = await once(`best-of-n-${seed}.json`, () => bestOfN(seed, startModel));
-  results.push({ seed, found, picks });
+const results: Results = { found: new Map(), picks: new Map() };
+for (const seed of SEEDS.filter((seed) => only === undefined || only === "page" || seed === Number(only))) {
+  await once(results.found, seed, "localise", () => localise(seed, startModel));
+  await once(results.picks, seed, "best-of-n", () => bestOfN(seed, startModel));
 }
-if (only === undefined) writeFileSync(join(RESULTS, "localisation.md"), page(results));
+if (only === undefined || only === "page") writeFileSync(join(RESULTS, "localisation.md"), page(results));
 
 /** A part's result from its file, or computed and kept there. */
-async function once<T>(name: string, compute: () => Promise<T>): Promise<T> {
-  const file = join(folder, name);
-  if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")) as T;
-  console.log(`${new Date().toLocaleTimeString()}  ${name}`);
-  const result = await compute();
-  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
-  return result;
+async function once<T>(parts: Map<number, T>, seed: number, name: string, compute: () => Promise<T>): Promise<void> {
+  const file = join(folder, `${name}-${seed}.json`);
+  if (!existsSync(file)) {
+    if (only === "page") return;
+    console.log(`${new Date().toLocaleTimeString()}  ${name}, seed ${seed}`);
+    writeFileSync(file, `${JSON.stringify(await compute(), null, 1)}\n`);
+  }
+  parts.set(seed, JSON.parse(readFileSync(file, "utf8")) as T);
 }
 
 /** A fine-tuned model, from its folder where an earlier call left it. 0.1 M weights, random ones at first. */

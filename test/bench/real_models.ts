@@ -1,7 +1,8 @@
 // A model of Qwen2.5-0.5B's exact configuration (random weights): what loading it takes, that it generates and trains within 24 GiB, and that its
 // logits are those of transformers. Each part runs in a process of its own, so that its peak of memory is its own.
 //   bun test/bench/real_models.ts [PART ...]      parts: load-bfloat16 load-float32 generate sft prime logits save
-// PRIMEKIT_PEER_PYTHON names a Python with torch and transformers (for logits and save). MODEL_DIR keeps or reuses the model's directory.
+// PRIMEKIT_PEER_PYTHON names a Python with torch and transformers (for logits and save). MODEL_DIR keeps or reuses the model's directory,
+// MODEL_PRESET names another preset of scripts/make_random_model.ts.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +16,8 @@ import { pack, randomRows } from "../support/models.ts";
 import { Random } from "../support/random.ts";
 import { coin, tinyTask } from "../support/tasks.ts";
 
-const VOCAB = 151936;
+const PRESET = PRESETS[process.env.MODEL_PRESET ?? "qwen2.5-0.5b"];
+const VOCAB = PRESET.vocab_size as number;
 const dtypes = ["float32", "bfloat16"] as const;
 const LIMIT = { float32: 1e-3, bfloat16: 2e-2 };
 
@@ -142,7 +144,7 @@ if (part) {
   const kept = process.env.MODEL_DIR;
   const dir = kept ?? mkdtempSync(join(tmpdir(), "primekit-real-"));
   try {
-    if (!existsSync(join(dir, "config.json"))) makeRandomModel(dir, PRESETS["qwen2.5-0.5b"]);
+    if (!existsSync(join(dir, "config.json"))) makeRandomModel(dir, PRESET);
     const wanted = process.argv.slice(2);
     for (const name of wanted.length > 0 ? wanted : Object.keys(PARTS)) {
       const env = { ...process.env, REAL_MODELS_PART: name, MODEL_DIR: dir };

@@ -191,6 +191,11 @@ describe("refused before there is a run folder", () => {
       /has no files of the split test; there are train\./,
     ],
     [
+      "rows that name no verifier",
+      () => ["--model", model, "--data", data],
+      /61 of 61 rows .*\n.*:1: The row has no ability \(math or code\), which says who judges it\./,
+    ],
+    [
       "an unknown verifier",
       () => ["--model", model, "--data", data, "--verifier", "arithmetics"],
       /There is no verifier "arithmetics"\. Did you mean arithmetic\?/,
@@ -264,6 +269,8 @@ describe.skipIf(!hasShared(tokenizers) || !hasShared("data/math/gsm8k"))("a mode
       "--data",
       gsm8k,
       ...FAST,
+      "--verifier",
+      "auto",
       "--data.heldOutSize",
       "4",
       "--promptsPerStep",

@@ -121,7 +121,7 @@ const refusals: [string[], string][] = [
   [["--prompt", "1", "--chat"], "Give one of --prompt, --prompts and --chat."],
   [["--chat", "--samples", "2"], "--samples does not go with --chat."],
   [["--prompt", "1", "--stop", "[x"], '--stop begins with "[", so it must be a JSON list of texts'],
-  [["--prompt", "1", "--topP", "0"], "The generation option topP is wrong"],
+  [["--prompt", "1", "--topP", "0"], "The generation option topP has the value 0"],
   [["--prompts", "./nowhere.txt"], "Could not read ./nowhere.txt"],
 ];
 for (const [args, message] of refusals) {

@@ -99,6 +99,10 @@ describe("prm score", () => {
     const { stdout } = await program("prm", "score", "--phi", model, "--ref", model, "--question", "1+2", "--response", "1+2=3\n\\boxed{3}");
     expect(stdout).toContain("1+2  Q +0.000");
     expect(stdout).toContain("+0.000         │         1+2=3");
+    const steps = await program("prm", "score", "--phi", model, "--ref", model, "--question", "1+2", "--steps", '["1+2=", "3"]');
+    expect(steps.stdout).toContain("│         3\n");
+    const wrong = await program("prm", "score", "--phi", model, "--ref", model, "--question", "1+2", "--response", "1", "--steps", '["2"]');
+    expect(wrong.stderr).toStartWith('primekit: The answer: step 1 ("2") does not come next in the response');
   });
 
   test("refuses wrong input, each in one sentence", async () => {
@@ -110,7 +114,7 @@ describe("prm score", () => {
     };
     for (const [args, sentence] of [
       [["--phi", model], "prm score needs --ref"],
-      [both, "prm score needs either --in, or --question and --response."],
+      [both, "prm score needs either --in, or --question and --response (or --steps)."],
       [["--phi", model, "--ref", join(root, "other"), "--in", data], "must have the same one"],
       [bad('{"prompt":"1","response":"2","label":"?"}'), 'jsonl:1: "?" is no label'],
       [bad('{"prompt":"1","steps":["2",""],"label":1}'), "jsonl:1: step 2 of 2 is empty"],

@@ -119,6 +119,14 @@ describe.skipIf(!here)("in Chromium", () => {
     await page.close();
   });
 
+  test("line ends inside a step stay, those that close it are a sign", async () => {
+    const pieces = ["a:", "\n", "b", ".\n\n", "\n"];
+    const tokens = pieces.map((text) => ({ text, reward: 0.1 }));
+    const { page } = await open([{ ...answer(0, [[1]]), steps: [{ text: pieces.join(""), reward: 0.5, q: 0.5, tokens }] }]);
+    expect(await page.locator(".answer .text span").allTextContents()).toEqual(["a:", "\n", "b", ".", "⏎"]);
+    await page.close();
+  });
+
   test("markup and scripts in questions, answers and titles are shown as text", async () => {
     const { page, errors } = await open([evil], EVIL);
     await page.waitForTimeout(100);

@@ -94,6 +94,13 @@ describe("what is loaded is what is saved", () => {
     const rollouts = await model.generate([[3], [4]], { samples: 30, maxNewTokens: 60, seed: 1 });
     const stops = new Set(rollouts.filter((r) => r.finishReason === "stop").map((r) => r.tokens.at(-1)));
     expect([...stops].sort()).toEqual([1, 5]);
+    write(dir, "generation_config.json", { eos_token_id: 5 });
+    using other = await Model.load(dir);
+    expect(other.config.eosTokenIds).toEqual([5]);
+    write(dir, "generation_config.json", json(join(fixtureDir("qwen2_tied")), "config.json"));
+    using same = await Model.load(dir);
+    expect(same.config.eosTokenIds).toBeUndefined();
+    write(dir, "generation_config.json", { eos_token_id: [5, 1], temperature: 0.7, odd: [1, 2] });
     await model.save(join(folder, "generation-again"));
     expect(json(join(folder, "generation-again"), "generation_config.json")).toEqual(json(dir, "generation_config.json"));
   });

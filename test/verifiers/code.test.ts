@@ -6,7 +6,7 @@ import { codeVerifier } from "../../ts/verifiers/code.ts";
 import type { Verdict } from "../../ts/verifiers/types.ts";
 import { codeItem } from "../support/code_data.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 const ROOT = resolve(import.meta.dir, "../..");
 const verifier = codeVerifier({ processes: 2 });
@@ -173,11 +173,20 @@ test("close() ends the children; a closed verifier starts new ones when it is us
   const started = childrenOf(process.pid).filter((pid) => !before.has(pid));
   expect(started).toHaveLength(1);
   await own.close?.();
-  await own.close?.();
-  await Bun.sleep(300);
   expect(childrenOf(process.pid)).not.toContain(started[0]);
   expect(await judge("print(1)", { inputs: [""], outputs: ["1"] }, own)).toMatchObject({ outcome: "correct" });
   await own.close?.();
+});
+
+test("close() in the middle of a batch: what is left is an error, and no child stays", async () => {
+  const own = codeVerifier({ processes: 1 });
+  const before = new Set(childrenOf(process.pid));
+  const item = codeItem("while True: pass", JSON.stringify({ inputs: [""], outputs: ["1"] }));
+  const batch = own.verify([item, item, item]);
+  await Bun.sleep(300);
+  await own.close?.();
+  expect((await batch).map(({ outcome }) => outcome)).toEqual(["error", "error", "error"]);
+  expect(childrenOf(process.pid).filter((pid) => !before.has(pid))).toEqual([]);
 });
 
 test("bad options are refused by name", () => {

@@ -3,7 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { codeVerifier } from "../../ts/verifiers/code.ts";
 import { type CodeProblem, codeItem, constantSolution, haveCodeData, humanEval, leetCode, mbpp, offByOneSolution } from "../support/code_data.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 if (!haveCodeData) console.log("skipped: HumanEval, MBPP and LeetCode are not beside the checkout");
 
 const verifier = codeVerifier({ processes: 2 });

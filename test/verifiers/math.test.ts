@@ -4,8 +4,8 @@ import { mathVerifier } from "../../ts/verifiers/math.ts";
 import type { Verdict } from "../../ts/verifiers/types.ts";
 import { DIFFERENT, EQUAL } from "./math/cases.ts";
 
-const boxed = mathVerifier();
-const lenient = mathVerifier({ extract: "lenient" });
+const boxed = mathVerifier({ timeoutMs: 20_000 });
+const lenient = mathVerifier({ extract: "lenient", timeoutMs: 20_000 });
 afterAll(() => Promise.all([boxed.close?.(), lenient.close?.()]));
 
 const judge = async (verifier: typeof boxed, response: string, answer: string): Promise<Verdict> =>

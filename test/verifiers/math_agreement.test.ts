@@ -5,8 +5,8 @@ import { hasData } from "./math/data.ts";
 import { DISAGREEMENTS } from "./math/disagreements.ts";
 import { agrees, type Case, judgeCompletions, judgePairs, judgeReferences } from "./math/measure.ts";
 
-const boxed = mathVerifier();
-const lenient = mathVerifier({ extract: "lenient" });
+const boxed = mathVerifier({ timeoutMs: 20_000 });
+const lenient = mathVerifier({ extract: "lenient", timeoutMs: 20_000 });
 afterAll(() => Promise.all([boxed.close?.(), lenient.close?.()]));
 
 const share = (cases: Case[]) => cases.filter(agrees).length / cases.length;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { mappingNames } from "../data/mappings/index.ts";
 import { PrimekitError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
-import { Model } from "../model.ts";
+import { checkTokenizerFits, Model } from "../model.ts";
 import { native } from "../native/addon.ts";
 import type { TextOptions } from "../rollout/text.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
@@ -85,11 +85,7 @@ async function generate(options: Options): Promise<number> {
   const { samples, maxNewTokens, temperature, topP, topK, seed, slots } = config;
   const sampling = { samples, maxNewTokens, temperature, topP, topK, seed, stop, maxBatch: slots };
   const speaker = { model, tokenizer, sampling, config: { ...config, plain: config.plain || !tokenizer.hasChatTemplate } };
-  if (tokenizer.vocabSize > model.config.vocabSize)
-    throw new PrimekitError(
-      "ERR_CONFIG",
-      `The model has ${model.config.vocabSize} tokens, but its tokenizer ${tokenizer.vocabSize}: they do not belong together.`,
-    );
+  checkTokenizerFits(tokenizer, model.config, `The model ${config.model}`);
   if (config.chat) return await chat(speaker); // awaited: the model is closed when this function returns
   return await (config.prompts === "" ? answerOne(speaker) : answerFile(speaker));
 }

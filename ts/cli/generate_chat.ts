@@ -18,7 +18,11 @@ export async function chat({ model, tokenizer, config, sampling }: Speaker): Pro
   lines.on("SIGINT", onInterrupt); // readline takes Ctrl-C on a terminal
   process.on("SIGINT", onInterrupt);
   if (isTerminal) process.stdout.write(`${HELP}\n`);
-  const ask = () => isTerminal && lines.prompt();
+  let closed = false; // Ctrl-D may come while an answer is written
+  lines.on("close", () => {
+    closed = true;
+  });
+  const ask = () => isTerminal && !closed && lines.prompt();
   ask();
   try {
     for await (const line of lines) {

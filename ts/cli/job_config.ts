@@ -1,7 +1,7 @@
 // The main job's configuration: one model, one task or dataset, fine-tuning, then PRIME. PRIME's options stand at the top, the others under a name.
 import type { ArithmeticOptions } from "../data/arithmetic.ts";
 import { PrimekitError } from "../errors.ts";
-import { type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "../train/config.ts";
+import { type PrimeConfig, parseOptions, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "../train/config.ts";
 import { dataDefaults, jobDefaults } from "./defaults.ts";
 import { type Flag, flagsOf, mergeOptions, type Options } from "./flags.ts";
 import {
@@ -14,7 +14,7 @@ import {
   type TaskSettings,
   taskSchema,
 } from "./job_schemas.ts";
-import { optionLeaves, parseOptions } from "./options.ts";
+import { optionLeaves } from "./options.ts";
 import { isModulePath } from "./user_module.ts";
 
 export interface JobConfig {

@@ -47,6 +47,7 @@ const scoreSchema = z.strictObject({
   in: text("answers: a .jsonl, .json, .csv or .parquet file, a directory of them (a run's rollouts too) or a dataset on the hub; several with commas between"),
   question: text("instead of --in: one question"),
   response: text("and its answer"),
+  steps: text("the answer's steps, a JSON list of texts, instead of the answer or beside it"),
   mapping: z.enum(names(prmMappings)).default("auto").describe("format of the answers"),
   separator: z.string().default("\\n\\n").describe("put between steps that come without one (\\n is a line end)"),
   out: text("write JSON lines: per answer its score, per step reward and running Q"),
@@ -126,11 +127,14 @@ async function score(options: Options): Promise<number> {
 }
 
 async function readExamples(settings: z.output<typeof scoreSchema>): Promise<PrmExample[]> {
-  const { question, response, mapping, split, limit } = settings;
-  if ((settings.in === "") === (question === "" && response === ""))
-    throw new PrimekitError("ERR_CONFIG", "prm score needs either --in, or --question and --response.");
+  const { question, response, steps, mapping, split, limit } = settings;
+  if ((settings.in === "") === (question === "" || (response === "" && steps === "")))
+    throw new PrimekitError("ERR_CONFIG", "prm score needs either --in, or --question and --response (or --steps).");
   const options = { mapping, split, separator: settings.separator.replaceAll("\\n", "\n") };
-  if (settings.in === "") return prmMappings.plain({ id: "answer", question, response }, "--response", options);
+  if (settings.in === "") {
+    const given = { id: "answer", question, ...(response && { response }), ...(steps && { steps: parseSteps(steps) }) };
+    return prmMappings.plain(given, "The answer", options);
+  }
   const examples: PrmExample[] = [];
   for (const source of settings.in.split(",")) {
     for await (const example of readPrmExamples(await locate("data", source.trim()), options)) {
@@ -139,6 +143,14 @@ async function readExamples(settings: z.output<typeof scoreSchema>): Promise<Prm
     }
   }
   return examples;
+}
+
+function parseSteps(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new PrimekitError("ERR_CONFIG", `--steps must be a JSON list of texts: ${(cause as Error).message}.`, { cause });
+  }
 }
 
 function withoutTokens(answer: ScoredAnswer): ScoredAnswer {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Dataset } from "../data/dataset.ts";
 import { PrimekitError } from "../errors.ts";
 import { resolveDataset, resolveModel } from "../hub/resolve.ts";
-import { Model } from "../model.ts";
+import { checkTokenizerFits, Model } from "../model.ts";
 import { native } from "../native/addon.ts";
 import type { RunFolder } from "../run/run_folder.ts";
 import { styleMessages } from "../tokenizer/prompts.ts";
@@ -11,6 +11,7 @@ import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { runSft, type SftResult } from "../train/sft.ts";
 import { datasetSource, isLearnable, type RowOptions } from "../train/sft_source.ts";
 import type { Command } from "./command.ts";
+import { createRowCounter, describeData, saveDataReports } from "./data_report.ts";
 import type { Options } from "./flags.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
 import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
@@ -48,6 +49,7 @@ async function sft(options: Options, invocation: string): Promise<number> {
     opened = await open(config, interrupt, progress);
     run = await plan.openRun(config.place.runs, config.place.run, { ...config, rows: opened.dataset.length });
     progress.say(`Run folder: ${run.dir}`);
+    await saveDataReports(run.dir, [opened.dataset.report]);
     const result = await fineTune(opened, run, config, interrupt, progress);
     progress.stop();
     const parts = [result.stopped ? "" : renderSft(result), renderPlace(run.dir, result.stopped, invocation), result.stopped ? "" : useOf(run.dir, result)];
@@ -73,38 +75,34 @@ async function open({ input, rows: rowsBefore }: SftJobConfig, { signal }: Inter
   const tokenizer = await Tokenizer.load(dirs[0]);
   if (!input.plain && !tokenizer.hasChatTemplate)
     throw new PrimekitError("ERR_CONFIG", `The model ${input.model} has no chat template; --plain trains on prompt and response as they are.`);
-  const promptStyle: RowOptions["promptStyle"] = (messages, ability) => styleMessages(messages, input.promptStyle, ability);
-  const rows = { maxLength: input.maxLength, chatTemplate: !input.plain, promptStyle };
-  const dataset = await Dataset.open(dirs[1], {
-    mapping: input.mapping,
-    split: input.split || undefined,
-    needs: ["response"],
-    holdOut: input.heldOutSize,
-    accept: (row) => isLearnable(tokenizer, row, rows),
-    signal,
-  });
-  sayWhatIsThere(dataset, say);
-  if (rowsBefore !== undefined && rowsBefore !== dataset.length)
-    throw new PrimekitError(
-      "ERR_DATA",
-      `The run began with ${rowsBefore} examples to train on, but ${input.data} now has ${dataset.length}: the data was changed.`,
-    );
   const model = await Model.load(dirs[0], { dtype: input.dtype, recompute: input.recompute });
-  if (tokenizer.vocabSize <= model.config.vocabSize) return { model, tokenizer, dataset, rows };
-  model.close();
-  throw new PrimekitError(
-    "ERR_CONFIG",
-    `The model ${input.model} has ${model.config.vocabSize} tokens, but its tokenizer ${tokenizer.vocabSize}: they do not belong together.`,
-  );
-}
-
-function sayWhatIsThere({ report }: Dataset, say: (line: string) => void): void {
-  const { rows, bad, dropped, excluded, heldOut, kept, badRows } = report;
-  say(`Data: ${kept} examples to train on and ${heldOut} held out, of ${rows} rows (${report.mapping})`);
-  if (excluded > 0) say(`  ${excluded} rows ask a held-out question and are left out`);
-  if (dropped > 0) say(`  ${dropped} rows have nothing to learn within maxLength, or are refused by the chat template, and are left out`);
-  if (bad > 0) say(`  ${bad} rows are bad and are left out:`);
-  for (const row of badRows.slice(0, 5)) say(`    ${row.file}:${row.line}: ${row.reason}`);
+  try {
+    checkTokenizerFits(tokenizer, model.config, `The model ${input.model}`);
+    const maxLength = Math.min(input.maxLength, model.config.maxPositionEmbeddings);
+    if (maxLength < input.maxLength) say(`Examples are cut after ${maxLength} tokens: the model reads no more.`);
+    const promptStyle: RowOptions["promptStyle"] = (messages, ability) => styleMessages(messages, input.promptStyle, ability);
+    const rows = { maxLength, chatTemplate: !input.plain, promptStyle };
+    const dataset = await Dataset.open(dirs[1], {
+      mapping: input.mapping,
+      split: input.split || undefined,
+      maxBadShare: input.maxBadShare,
+      needs: ["response"],
+      holdOut: input.heldOutSize,
+      accept: (row) => isLearnable(tokenizer, row, rows),
+      signal,
+      onProgress: createRowCounter(process.stderr),
+    });
+    for (const line of describeData([dataset.report])) say(line);
+    if (rowsBefore !== undefined && rowsBefore !== dataset.length)
+      throw new PrimekitError(
+        "ERR_DATA",
+        `The run began with ${rowsBefore} examples to train on, but ${input.data} now has ${dataset.length}: the data was changed.`,
+      );
+    return { model, tokenizer, dataset, rows };
+  } catch (error) {
+    model.close();
+    throw error;
+  }
 }
 
 async function fineTune(

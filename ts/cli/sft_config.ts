@@ -3,9 +3,9 @@ import { z } from "zod";
 import { mappingNames } from "../data/mappings/index.ts";
 import { PrimekitError } from "../errors.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
-import { parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
+import { parseOptions, parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
 import { type Flag, flagsOf, type Options } from "./flags.ts";
-import { optionPaths, parseOptions } from "./options.ts";
+import { optionPaths } from "./options.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
 const count = (fallback: number, min: number, description: string) => z.number().int().min(min).default(fallback).describe(description);
@@ -24,6 +24,7 @@ const inputSchema = z.strictObject({
   mapping: text(`what the columns mean: auto, ${mappingNames.join(", ")}`, "auto"),
   split: text("of a directory: the files named train…, validation…; those for training unless given"),
   heldOutSize: count(256, 0, "examples held out for the eval loss, at most half of all"),
+  maxBadShare: z.number().min(0).max(1).default(0.02).describe("share of bad rows above which the run does not start"),
   maxLength: count(2048, 2, "longest example in tokens; longer ones are cut at the end"),
   promptStyle: z.enum(promptStyles).default("none").describe("PRIME's prompts around the question: none, math, code, or auto (by the row's ability)"),
   plain: z.boolean().default(false).describe("prompt and response as they are, without a chat template"),

@@ -20,7 +20,8 @@ export interface TextAnswer extends Rollout {
 /** Answers to prompts of token ids (see promptIds), prompt-major. Throws what Model.generate throws. */
 export async function generateText(model: Model, tokenizer: Tokenizer, prompts: readonly Int32Array[], options: TextOptions): Promise<TextAnswer[]> {
   const { stop: strings = [], onText, ...rest } = options;
-  const ends = [tokenizer.eosId, model.config.eosTokenId].filter((id) => id !== undefined);
+  const { eosTokenId, eosTokenIds = [] } = model.config;
+  const ends = [tokenizer.eosId, eosTokenId, ...eosTokenIds].filter((id) => id !== undefined);
   const stop = { tokens: [...new Set(ends)], strings, tokenBytes: (id: number) => tokenizer.tokenBytes(id) };
   const streams = new Map<number, TextStream>();
   const onToken = (token: number, sequence: number) => {

@@ -1,17 +1,15 @@
 // Tokenizer: text <-> token ids from a Hugging Face tokenizer.json, over @huggingface/tokenizers, with the chat template of tokenizer_config.json.
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { PrimekitError, rangeError, typeError } from "../errors.ts";
 import { type ChatMessage, chatTemplateOf, renderChat } from "./chat.ts";
+import { readTokenizerFolder, TOKENIZER_FILES } from "./files.ts";
 import { pinNormalization } from "./normalization.ts";
 import { tokenOffsets } from "./offsets.ts";
 import { exactStages } from "./stages.ts";
 import { checkSupported, decoderStages, type TokenizerConfig, type TokenizerJson } from "./supported.ts";
 import { tokenBytesTable } from "./token_bytes.ts";
-
-/** Files a tokenizer folder may hold; the first two are required. */
-const FILES = { tokenizer: "tokenizer.json", config: "tokenizer_config.json", template: "chat_template.jinja" } as const;
 
 const NOTHING = new Uint8Array(0);
 const REPLACEMENT = new TextEncoder().encode("\uFFFD");
@@ -44,6 +42,7 @@ export class Tokenizer {
     this.#tokens = [];
     for (const [token, id] of this.#ids) this.#tokens[id] = token;
     for (const token of json.added_tokens ?? []) this.#tokens[token.id] = token.content;
+    this.#checkAdded();
     this.#added = new Map((json.added_tokens ?? []).map((token) => [token.id, token.content]));
     this.vocabSize = this.#tokens.length;
     this.#special = new Set((json.added_tokens ?? []).filter((token) => token.special).map((token) => token.id));
@@ -61,13 +60,8 @@ export class Tokenizer {
    * Throws ERR_TOKENIZER when a file is missing, is not JSON or asks for something this tokenizer would do differently.
    */
   static async load(dir: string): Promise<Tokenizer> {
-    const json = await readJson(join(dir, FILES.tokenizer));
-    const config = await readJson(join(dir, FILES.config));
-    const template = await readFile(join(dir, FILES.template), "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined; // optional: the template usually sits in tokenizer_config.json
-      throw new PrimekitError("ERR_TOKENIZER", `${join(dir, FILES.template)} could not be read: ${error.message}`, { cause: error });
-    });
-    return Tokenizer.fromJson(json, template === undefined ? config : { ...(config as object), chat_template: template });
+    const { json, config } = await readTokenizerFolder(dir);
+    return Tokenizer.fromJson(json, config);
   }
 
   /** The same from the parsed contents of tokenizer.json and tokenizer_config.json. */
@@ -151,10 +145,10 @@ export class Tokenizer {
     return this.#tokens[id] === undefined ? REPLACEMENT : this.tokenBytes(id);
   }
 
-  /** Whether chat() has a template to apply. */
+  /** Whether chat() can work: the tokenizer came with a chat template. */
   get hasChatTemplate(): boolean {
-    const { chat_template: template } = this.#config;
-    return typeof template === "string" || (Array.isArray(template) && template.some((entry) => entry.name === "default"));
+    const template = this.#config.chat_template;
+    return typeof template === "string" || (Array.isArray(template) && template.some(({ name }) => name === "default"));
   }
 
   /** The chat template applied to messages; with addGenerationPrompt the text ends where the assistant's answer begins. */
@@ -172,11 +166,21 @@ export class Tokenizer {
   /** Writes tokenizer.json and tokenizer_config.json into a directory (made where missing), readable by transformers too. */
   async save(dir: string): Promise<void> {
     await mkdir(dir, { recursive: true });
-    await writeFile(join(dir, FILES.tokenizer), `${JSON.stringify(this.#json, null, 2)}\n`);
-    await writeFile(join(dir, FILES.config), `${JSON.stringify(this.#config, null, 2)}\n`);
+    await writeFile(join(dir, TOKENIZER_FILES.tokenizer), `${JSON.stringify(this.#json, null, 2)}\n`);
+    await writeFile(join(dir, TOKENIZER_FILES.config), `${JSON.stringify(this.#config, null, 2)}\n`);
   }
 
   // --- internal ---
+
+  /** Tokens that tokenizer_config.json adds must be those of tokenizer.json: transformers would add the others. */
+  #checkAdded(): void {
+    for (const [id, { content }] of Object.entries(this.#config.added_tokens_decoder ?? {})) {
+      if (this.#tokens[Number(id)] === content) continue;
+      const other = this.#tokens[Number(id)];
+      const found = other === undefined ? "no token of that id" : JSON.stringify(other);
+      throw new PrimekitError("ERR_TOKENIZER", `tokenizer_config.json says that token ${id} is ${JSON.stringify(content)}, but tokenizer.json has ${found}.`);
+    }
+  }
 
   /** By add_bos_token of tokenizer_config.json, else what the post-processor puts in front. */
   #findStart(): Int32Array {
@@ -221,18 +225,5 @@ function construct(json: TokenizerJson, config: TokenizerConfig): HfTokenizer {
     return tokenizer;
   } catch (error) {
     throw new PrimekitError("ERR_TOKENIZER", `tokenizer.json could not be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw new PrimekitError("ERR_TOKENIZER", `${file} could not be read: ${error.code === "ENOENT" ? "there is no such file" : error.message}.`, {
-      cause: error,
-    });
-  });
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new PrimekitError("ERR_TOKENIZER", `${file} is not valid JSON: ${(error as Error).message}.`, { cause: error });
   }
 }

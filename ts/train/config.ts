@@ -155,10 +155,10 @@ export function describeOptions(schema: z.ZodObject): OptionHelp[] {
 }
 
 /** A trainer's complete options. Throws ERR_CONFIG with one line per problem: option, expected, got. `what` names the trainer. */
-export function parseOptions<S extends z.ZodObject>(schema: S, input: z.input<S>, what: string): z.output<S> {
-  const result = schema.safeParse(input);
+export function parseOptions<S extends z.ZodObject>(schema: S, input: unknown, what: string): z.output<S> {
+  const result = schema.safeParse(input ?? {});
   if (result.success) return result.data as z.output<S>;
-  return fail(result.error.issues.map((issue) => sentence(issue, schema, input, what)).join("\n"));
+  return fail(result.error.issues.map((issue) => sentence(issue, schema, input ?? {}, what)).join("\n"));
 }
 
 // --- internal ---

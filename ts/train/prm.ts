@@ -1,8 +1,7 @@
 // Training an implicit PRM from labelled answers: of whole answers (stage 1), of steps (stage 2), or both.
 
 import { join } from "node:path";
-import { scoreQuality } from "../algo/prm_metrics.ts";
-import { type LabelledRow, prmBatchLoss, scoresOf, updatePrm } from "../algo/prm_update.ts";
+import { prmBatchLoss, updatePrm } from "../algo/prm_update.ts";
 import { learningRate } from "../algo/schedule.ts";
 import { countSkips, type SkipCounter } from "../algo/update.ts";
 import type { PromptFormat } from "../data/prm/encode.ts";
@@ -17,7 +16,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { OnEvent, Phase, ResumePoint } from "./events.ts";
 import { type MetricValues, metricRow, PhaseClock } from "./metrics.ts";
 import { type PrmConfig, type PrmConfigInput, parsePrmConfig } from "./prm_config.ts";
-import { nextBatch, type PrmCursor, type PrmData, preparePrmData, totalSteps } from "./prm_data.ts";
+import { batchQuality, nextBatch, type PrmCursor, type PrmData, preparePrmData, totalSteps } from "./prm_data.ts";
 import { unlessAborted } from "./stop.ts";
 
 export interface PrmRunOptions {
@@ -142,7 +141,7 @@ class PrmTrainer {
     state.cursor = batch.cursor;
     state.rows += rows.length;
     const { seconds, elapsed } = this.takeTimes();
-    const quality = this.quality(rows, update.logprobs, reference);
+    const quality = batchQuality(rows, update.logprobs, reference, config.beta);
     const row = metricRow({
       step: state.step,
       lr,
@@ -174,7 +173,7 @@ class PrmTrainer {
     state.evaluatedStep = state.step;
     if (rows.length === 0) return;
     const reference = this.referenceOf(heldOut);
-    const quality = this.quality(rows, logprobs, reference);
+    const quality = batchQuality(rows, logprobs, reference, config.beta);
     const { seconds } = this.takeTimes();
     const metrics = metricRow({
       step: state.step,
@@ -230,13 +229,6 @@ class PrmTrainer {
     const stopped = state.step < this.steps || state.evaluatedStep !== state.step;
     const after = stopped ? undefined : metricsAt(state.step);
     return { stopped, step: state.step, before: metricsAt(0), after, rows: state.rows, seconds: state.seconds, skippedUpdates: state.skips.total };
-  }
-
-  /** Answers are judged by their label, or by that of their last step. */
-  private quality(rows: readonly LabelledRow[], logprobs: Float32Array, reference: Float32Array) {
-    const { scores, stepQ, stepLabels } = scoresOf(rows, logprobs, reference, this.config.beta);
-    const labels = rows.map(({ label, steps }) => label ?? steps?.labels.at(-1) ?? Number.NaN);
-    return { ...scoreQuality(scores, labels), steps: stepQ.length, stepAuc: scoreQuality(stepQ, stepLabels).auc };
   }
 
   private referenceOf(rows: readonly number[]): Float32Array {

@@ -1,7 +1,8 @@
 // The PRM trainer's data: encoded examples in groups, a held-out part, and batches whose order is a pure function of seed and position.
 
 import { prmLosses } from "../algo/prm_losses.ts";
-import type { LabelledRow } from "../algo/prm_update.ts";
+import { areaUnderCurve, type ScoreQuality, scoreQuality } from "../algo/prm_metrics.ts";
+import { type LabelledRow, scoresOf } from "../algo/prm_update.ts";
 import { permutation } from "../algo/shuffle.ts";
 import { encodeExample, type PromptFormat } from "../data/prm/encode.ts";
 import type { PrmExample } from "../data/prm/example.ts";
@@ -68,6 +69,18 @@ export function nextBatch(data: PrmData, cursor: PrmCursor, config: PrmConfig): 
   const answers = draw(data.answers, cursor.answers, config.batchSize - stepRows, config.seed, 1);
   const steps = draw(data.steps, cursor.steps, stepRows, config.seed, 2);
   return { rows: [...answers.rows, ...steps.rows], cursor: { answers: answers.position, steps: steps.position } };
+}
+
+/** How well log-probs [N] of the rows agree with their labels: answers by their label (or that of their last step), and labelled steps by Q at their ends. */
+export function batchQuality(
+  rows: readonly LabelledRow[],
+  logprobs: Float32Array,
+  reference: Float32Array,
+  beta: number,
+): ScoreQuality & { steps: number; stepAuc: number | undefined } {
+  const { scores, stepQ, stepLabels } = scoresOf(rows, logprobs, reference, beta);
+  const labels = rows.map(({ label, steps }) => label ?? steps?.labels.at(-1) ?? Number.NaN);
+  return { ...scoreQuality(scores, labels), steps: stepQ.length, stepAuc: areaUnderCurve(stepQ, stepLabels) };
 }
 
 // --- internal ---

@@ -33,7 +33,7 @@ export interface CodeVerifierOptions {
  *
  * The sandbox is Pyodide in Deno children without permissions. Every sample starts from the same memory image, so nothing of an earlier one is left;
  * random numbers and hashes are the same each time. Expected values never enter the interpreter of the solution: results are compared outside, and
- * snippets run in a second interpreter, to which the solution's functions are only messages and their results plain values.
+ * snippets run in a second interpreter (of the same process), to which the solution's functions are only messages and their results plain values.
  *
  * What Python in it is not: only the standard library; no files to write, no sockets, processes or ctypes calls; a thread runs to its end when it is
  * started. A test snippet can hand values to a solution, but no function of its own.

@@ -12,7 +12,7 @@ export interface MathVerifierOptions {
   tolerance?: number;
   /** The same between two rationals of which one is written as a decimal (0.33 for 1/3, measured quantities). Default 0: they must be equal. */
   decimalTolerance?: number;
-  /** Wall clock of the symbolic step for one answer, in milliseconds. Default 2000. */
+  /** Wall clock of the symbolic step for one answer, in milliseconds. Default 3000. */
   timeoutMs?: number;
   /** Child processes for the symbolic step. Default 2. */
   processes?: number;
@@ -34,7 +34,7 @@ export interface MathVerifierOptions {
  * deep, undefined, an empty reference). An idle pool does not keep the process alive; close() ends it at once.
  */
 export function mathVerifier(options: MathVerifierOptions = {}): Verifier {
-  const { extract = "boxed", tolerance = 1e-6, decimalTolerance = 0, timeoutMs = 2000, processes = 2, memoryMb = 1024 } = options;
+  const { extract = "boxed", tolerance = 1e-6, decimalTolerance = 0, timeoutMs = 3000, processes = 2, memoryMb = 1024 } = options;
   if (extract !== "boxed" && extract !== "lenient") throw rangeError("extract", '"boxed" or "lenient"', extract);
   for (const [name, value] of Object.entries({ tolerance, decimalTolerance }))
     if (!(value >= 0 && value < 1)) throw rangeError(name, "at least 0 and below 1", value);

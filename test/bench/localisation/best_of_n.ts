@@ -14,7 +14,7 @@ import { runSft } from "../../../ts/train/sft.ts";
 import { lastBoxed } from "../../../ts/verifiers/boxed.ts";
 import type { StartModel } from "../localisation.ts";
 
-export const PICK = { fineTuning: 2500, prompts: 8_000, samples: 4, batchSize: 128, lr: 2e-3, beta: 1, heldOut: 500, n: 16 } as const;
+export const PICK = { fineTuning: 2500, prompts: 8_000, samples: 4, batchSize: 64, lr: 2e-3, beta: 1, heldOut: 500, n: 16 } as const;
 
 /** For each held-out problem, by method: 1 right, 0 wrong (a share, for means and ties). */
 export type Picks = Record<string, number[]>;

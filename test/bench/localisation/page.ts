@@ -3,18 +3,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Draws } from "../../../ts/data/random.ts";
 import { RESULTS } from "../harness.ts";
-import type { SeedResult } from "../localisation.ts";
+import type { Results } from "../localisation.ts";
 import { machine } from "../measure.ts";
-import { PICK } from "./best_of_n.ts";
-import { LOCALISE, type Score } from "./localise.ts";
+import { PICK, type Picks } from "./best_of_n.ts";
+import { type Found, LOCALISE, type Score } from "./localise.ts";
 
 const RESAMPLES = 2000;
 
-export function page(results: readonly SeedResult[]): string {
-  const methods = Object.keys(results[0].picks);
+export function page({ found, picks }: Results): string {
   const setting = Object.entries(machine()).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(" ") : value}`);
-  const pooled = (method: string) => results.flatMap(({ picks }) => picks[method]);
-  const seeds = results.map(({ seed }) => `seed ${seed}`);
   return [
     "# Does a PRM that saw outcomes alone find the wrong step?",
     "",
@@ -30,17 +27,35 @@ export function page(results: readonly SeedResult[]): string {
     "whether the step is right given what it starts from. Beside it the same PRM trained on labels of steps, and no PRM at all: the step that is least likely to the",
     "fine-tuned model.",
     "",
-    ...Object.keys(results[0].found).flatMap((error) => localisation(results, error)),
+    ...Object.keys([...found.values()][0] ?? {}).flatMap((error) => localisation(found, error)),
+    ...bestOfSixteen(picks),
+    readNotes(),
+  ].join("\n");
+}
+
+// --- internal ---
+
+function bestOfSixteen(picks: Map<number, Picks>): string[] {
+  if (picks.size === 0) return [];
+  const [first] = picks.values();
+  const methods = Object.keys(first);
+  const pooled = (method: string) => [...picks.values()].flatMap((pick) => pick[method]);
+  const seeds = [...picks.keys()].map((seed) => `seed ${seed}`);
+  return [
     "## The best of sixteen",
     "",
     `Sums of 4 to 6 numbers, added in any order (so that there are many ways to an answer). A model fine-tuned to middling accuracy answers ${PICK.heldOut} held-out problems a seed, sixteen times`,
     `each at temperature 1. The PRM is trained on ${(PICK.prompts * PICK.samples).toLocaleString("en")} of the model's own answers to training problems and their outcomes.`,
     "",
     table(
-      ["right", ...seeds, "all seeds"],
-      methods.map((method) => [method, ...results.map(({ picks }) => withInterval(picks[method])), withInterval(pooled(method))]),
+      ["right", ...seeds, ...(picks.size > 1 ? ["all seeds"] : [])],
+      methods.map((method) => [
+        method,
+        ...[...picks.values()].map((pick) => withInterval(pick[method])),
+        ...(picks.size > 1 ? [withInterval(pooled(method))] : []),
+      ]),
     ),
-    "Differences on the same problems, all seeds (95 % intervals):",
+    "Differences on the same problems (95 % intervals):",
     "",
     table(
       ["", "difference"],
@@ -49,22 +64,20 @@ export function page(results: readonly SeedResult[]): string {
         return [`${a} − ${b}`, withInterval(x.map((value, i) => value - y[i]))];
       }),
     ),
-    readNotes(),
-  ].join("\n");
+  ];
 }
 
-// --- internal ---
-
 /** The tables of one kind of error. */
-function localisation(results: readonly SeedResult[], error: string): string[] {
-  const kinds = Object.keys(results[0].found[error]);
+function localisation(found: Map<number, Found>, error: string): string[] {
+  const results = Array.from(found.values(), (all) => all[error]);
+  const kinds = Object.keys(results[0]);
   const rows = kinds.flatMap((kind) =>
-    Object.keys(results[0].found[error][kind]).map((judge) => {
-      const scores = results.map(({ found }) => found[error][kind][judge]);
+    Object.keys(results[0][kind]).map((judge) => {
+      const scores = results.map((result) => result[kind][judge]);
       return [kind, judge, ...scores.map((score) => `${percent(score.hits / score.cases)}, ${score.auc.toFixed(3)}`), ...allSeeds(scores)];
     }),
   );
-  const head = ["answers", "judge", ...results.map(({ seed }) => `seed ${seed}: found, AUC`), "found, all seeds", "chance"];
+  const head = ["answers", "judge", ...Array.from(found.keys(), (seed) => `seed ${seed}: found, AUC`), "found, all seeds", "chance"];
   return [
     `The error is ${error}:`,
     "",

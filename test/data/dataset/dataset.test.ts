@@ -1,6 +1,6 @@
 // A dataset counts, lists, drops and holds out exactly; reads any row again; and spools what has no random access.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { appendFileSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { questionHash } from "../../../ts/data/dataset/held_out.ts";
@@ -102,6 +102,9 @@ describe("bad rows", () => {
     const dataset = await open(file);
     writeFileSync(file, "x".repeat(3000));
     expect(() => dataset.at(40)).toThrow("was changed while it was in use: line 41 no longer holds a row.");
+    dataset.close();
+    rmSync(file);
+    expect(() => dataset.at(40)).toThrow(`The file ${file} does not exist.`);
     dataset.close();
   });
 });

@@ -94,6 +94,7 @@ describe("real files", () => {
     const { rows } = await mapFile(aime);
     expect(rows.filter(({ id }) => id?.startsWith("2024_AIME"))).toHaveLength(30);
     expect(new Set(rows.map(({ id }) => id)).size).toBe(90);
+    expect(rows.every(({ response }) => response === undefined)).toBe(true); // its solutions are a medley, see competition
   });
 
   test.skipIf(!hasShared("data/code"))("code answers are tests as JSON", async () => {

@@ -1,6 +1,7 @@
 // Every format gives the same rows; what cannot be read is named by file and line, or refused as a file.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { readRecords } from "../../../ts/data/records/read_records.ts";
@@ -163,6 +164,8 @@ describe("refused as a file", () => {
     await expect(readAll(join(scratch.dir, "nothing"))).rejects.toThrow(`There is no file or directory ${join(scratch.dir, "nothing")}.`);
     await scratch.write("texts/README.md", "x");
     await expect(readAll(join(scratch.dir, "texts"))).rejects.toThrow("holds no data files");
+    await symlink(join(scratch.dir, "nowhere"), join(scratch.dir, "texts/broken.jsonl"));
+    await expect(readAll(join(scratch.dir, "texts"))).rejects.toMatchObject({ code: "ERR_IO" });
     await scratch.write("mixed/a.csv", "a\n1\n");
     await scratch.write("mixed/b.jsonl", "{}");
     await expect(readAll(join(scratch.dir, "mixed"))).rejects.toThrow("files of several formats (csv, jsonl); name one file.");

@@ -182,6 +182,7 @@ export const DIFFERENT: [gold: string, answer: string, what: string][] = [
   ["x \\ge 2", "(-\\infty, 2]", "the other way"],
   ["7 = 11a+c", "11a+c", "an equation is no formula"],
   ["2x + z = 1", "1", "an equation is no number"],
+  ["5", "7=5", "a chain that is false"],
   ["a^2 + b = 0", "0", "an equation is no number"],
   ["x=5", "y=5", "another name"],
   ["f(x)=2x", "f(x)=3x", "another function"],

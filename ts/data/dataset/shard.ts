@@ -2,6 +2,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { PrimekitError } from "../../errors.ts";
+import { unreadable } from "../records/chunks.ts";
 import { parseLine } from "../records/jsonl.ts";
 import { readLines } from "../records/lines.ts";
 import type { Format } from "../records/types.ts";
@@ -60,10 +61,13 @@ export class Shard {
   // --- internal ---
 
   #read(begin: number, end: number): Buffer {
-    this.#descriptor ??= openSync(this.#lines, "r");
-    const block = Buffer.allocUnsafe(end - begin);
-    const read = readSync(this.#descriptor, block, 0, block.length, begin);
-    return block.subarray(0, read);
+    try {
+      this.#descriptor ??= openSync(this.#lines, "r");
+      const block = Buffer.allocUnsafe(end - begin);
+      return block.subarray(0, readSync(this.#descriptor, block, 0, block.length, begin));
+    } catch (cause) {
+      throw unreadable(this.#lines, cause);
+    }
   }
 
   #parse(bytes: Buffer, line: number): ShardRow | undefined {

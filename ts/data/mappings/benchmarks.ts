@@ -3,7 +3,10 @@ import { describe } from "../../errors.ts";
 import { badRow, hasColumns, optionalText, textAt } from "./fields.ts";
 import type { Mapping } from "./types.ts";
 
-/** AIME, AMC: `question` or `problem`, `answer` (text, or a number such as 142.0), `url` of the contest. */
+/**
+ * AIME, AMC: `question` or `problem`, `answer` (text, or a number such as 142.0), `url` of the contest. The `solution` column strings several people's
+ * solutions together, and the last box is often another number: it is no response to learn from.
+ */
 export const competition: Mapping = {
   name: "competition",
   matches: (row) => hasColumns(row, "answer", "url") && (hasColumns(row, "question") || hasColumns(row, "problem")),
@@ -11,7 +14,6 @@ export const competition: Mapping = {
     id: /\/(\d{4}_[^/]+)\/Problem_(\d+)/.exec(String(row.url))?.slice(1).join("-") ?? optionalText(row, "id"),
     prompt: textAt(row, hasColumns(row, "question") ? "question" : "problem"),
     answer: textAt(row, "answer"),
-    response: optionalText(row, "solution"),
     ability: "math",
   }),
 };

@@ -27,7 +27,10 @@ export async function listShards(source: string, format?: Format): Promise<{ fil
     if (!known) throw new PrimekitError("ERR_DATA", `The name of ${source} does not say what it holds; known are ${endings()}.`);
     return [{ file: source, format: known }];
   }
-  const shards = (await filesBelow(source)).flatMap((file) => {
+  const files = await filesBelow(source).catch((cause) => {
+    throw new PrimekitError("ERR_IO", `The directory ${source} cannot be read: ${(cause as Error).message}.`, { cause });
+  });
+  const shards = files.flatMap((file) => {
     const own = NO_DATA.test(basename(file)) ? undefined : formatOf(file);
     return own ? [{ file, format: format ?? own }] : [];
   });

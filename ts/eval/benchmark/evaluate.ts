@@ -6,6 +6,7 @@ import { PrimekitError } from "../../errors.ts";
 import type { Model } from "../../model.ts";
 import type { PromptStyle } from "../../tokenizer/prompts.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { canonicalAnswer } from "../../verifiers/math/canonical.ts";
 import type { Verifier } from "../../verifiers/types.ts";
 import { curves, powersUpTo } from "../pick/curves.ts";
 import { bootstrap } from "../pick/interval.ts";
@@ -67,7 +68,7 @@ export async function evaluateBenchmark(o: EvaluateOptions): Promise<BenchmarkRe
   const sets = o.rows.map((_, problem) => ({
     answers: answersOf(problem).map(({ score, extracted, sample }) => ({
       score,
-      vote: extracted?.trim(),
+      vote: extracted === undefined ? undefined : canonicalAnswer(extracted),
       stepRewards: rewards?.store.get(problem, sample)?.steps,
     })),
   }));

@@ -110,7 +110,8 @@ export const SCRIPT = String.raw`"use strict";
     let at = 0;
     const steps = a.steps.map((step) => {
       const text = make("div", { class: "text" });
-      step.t.forEach((piece, i) => text.append(token(piece, step.v[i], at + i, chart)));
+      const last = step.t.findLastIndex((piece) => piece.trim() !== "");
+      step.t.forEach((piece, i) => text.append(token(piece, i >= last, step.v[i], at + i, chart)));
       at += step.t.length;
       if (step.label !== undefined) text.append(make("span", { class: "tag " + (step.label > 0.5 ? "ok" : "no") }, step.label > 0.5 ? "right so far" : "astray"));
       const isLow = a.steps.length > 1 && step.r === a.low && step.r < 0;
@@ -121,9 +122,11 @@ export const SCRIPT = String.raw`"use strict";
     card.style.minHeight = "";
   }
 
-  function token(piece, value, t, chart) {
-    const isEnd = piece === "";
-    const node = make("span", { "data-t": t, title: number(value), ...(isEnd ? { class: "end" } : {}) }, isEnd ? "end" : piece.replace(/\n+$/, ""));
+  /** A token; the line ends that close a step are shown as a sign, as the next step has a line of its own anyway. */
+  function token(piece, closes, value, t, chart) {
+    const shown = piece === "" ? "end" : closes ? piece.replace(/\s*\n\s*$/, "") || "\u23ce" : piece;
+    const kind = piece === "" ? { class: "end" } : shown === "\u23ce" ? { class: "soft" } : {};
+    const node = make("span", { "data-t": t, title: number(value), ...kind }, shown);
     node.style.background = colour(value);
     node.addEventListener("mouseenter", () => chart.point(t));
     node.addEventListener("mouseleave", () => chart.point(-1));

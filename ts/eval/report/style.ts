@@ -38,8 +38,9 @@ input[type=search] { flex:1 1 160px }
 .text span { border-radius:3px; padding:2px 0; box-decoration-break:clone; -webkit-box-decoration-break:clone }
 .text span.end { color:var(--soft); font-size:.72rem; padding:2px 4px; margin-left:4px; border:1px solid var(--line) }
 .text span.here { outline:2px solid var(--accent) }
-.tag { font:600 .72rem system-ui,sans-serif; margin-left:8px; padding:1px 6px; border-radius:9px; border:1px solid currentColor }
-.tag.ok { color:var(--good) } .tag.no { color:var(--bad) }
+.text .soft { color:var(--soft); opacity:.6 }
+.text .tag { font:600 .72rem system-ui,sans-serif; margin-left:8px; padding:1px 7px; border-radius:9px; border:1px solid currentColor; white-space:nowrap }
+.text .tag.ok { color:var(--good) } .text .tag.no { color:var(--bad) }
 svg.q { display:block; width:100%; height:64px; margin-top:6px; overflow:visible }
 svg.q .zero { stroke:var(--soft); stroke-width:1; stroke-dasharray:2 3; opacity:.7; vector-effect:non-scaling-stroke }
 svg.q .cut { stroke:var(--line); stroke-width:1; vector-effect:non-scaling-stroke }

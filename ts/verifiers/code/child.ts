@@ -16,6 +16,7 @@ export class ChildGone extends Error {
 export class Child {
   readonly #process: ChildProcess;
   readonly #memoryLimit: number;
+  readonly #exited: Promise<void>;
   #received: Buffer[] = [];
   #size = 0; // bytes in it
   #waiting: { resolve: (frame: Buffer) => void; reject: (error: ChildGone) => void } | undefined;
@@ -27,6 +28,10 @@ export class Child {
     const [program, args, env] = sandboxCommand(runtime, "serve");
     this.#memoryLimit = 2 * runtime.memoryLimit + BASE_MEMORY;
     this.#process = spawn(program, args, { env, stdio: ["pipe", "pipe", "pipe"] });
+    this.#exited = new Promise((resolve) => {
+      this.#process.once("exit", () => resolve());
+      this.#process.once("error", () => resolve());
+    });
     let complaint = "";
     this.#process.stderr?.on("data", (part: Buffer) => {
       complaint = (complaint + part).slice(0, 500);
@@ -69,7 +74,7 @@ export class Child {
     const timer = setInterval(() => {
       const elapsed = (performance.now() - start) / 1000;
       const now = usage(this.#process.pid);
-      const spent = before && now ? Math.max(now.seconds - before.seconds, elapsed / PATIENCE) : elapsed;
+      const spent = before && now ? Math.max(now.seconds - before.seconds, (elapsed - 60) / PATIENCE) : elapsed;
       if (spent > seconds) this.kill(new ChildGone("timeout", `The program ran for more than ${seconds} s.`));
       else if (now && now.bytes > this.#memoryLimit) this.kill(new ChildGone("memory", "The program used more memory than it may."));
     }, POLL_MS);
@@ -84,6 +89,13 @@ export class Child {
   kill(why = new ChildGone("closed", "The verifier was closed.")): void {
     this.#end(why);
     this.#process.kill("SIGKILL");
+  }
+
+  /** Kills the child and waits until it is gone. */
+  async close(): Promise<void> {
+    this.#process.ref();
+    this.kill();
+    await this.#exited;
   }
 
   // --- internal ---
@@ -126,7 +138,7 @@ export class Child {
 }
 
 const POLL_MS = 20;
-const PATIENCE = 20; // a program on a busy machine may take this many times longer by the clock
+const PATIENCE = 20; // a program on a busy machine may take this many times longer by the clock, after a first minute
 const BASE_MEMORY = 768 << 20; // Deno, Pyodide and its compiled code
 const MAX_FRAME = 96 << 20;
 const TICKS = 100; // per second in /proc, on every Linux

@@ -1,5 +1,5 @@
 // A fixed number of warm children; each serves one sample at a time and is replaced when it is worn, gone, or has served enough.
-import type { Child } from "./child.ts";
+import { type Child, ChildGone } from "./child.ts";
 
 export class Pool {
   readonly size: number;
@@ -26,6 +26,7 @@ export class Pool {
   async use<T>(work: (child: Child) => Promise<T>): Promise<T> {
     const slot = this.#idle.shift() ?? (await new Promise<Slot>((resolve) => this.#waiting.push(resolve)));
     try {
+      if (this.#closed) throw new ChildGone("closed", "The verifier was closed.");
       slot.child ??= this.#launch();
       const child = await slot.child;
       try {
@@ -44,13 +45,13 @@ export class Pool {
     }
   }
 
-  /** Kills every child. */
+  /** Kills every child and waits until they are gone. */
   async close(): Promise<void> {
     this.#closed = true;
     const children = Array.from(this.#children);
     this.#children.clear();
     for (const slot of this.#idle) slot.child = undefined;
-    for (const child of await Promise.allSettled(children)) if (child.status === "fulfilled") child.value.kill();
+    await Promise.allSettled(children.map(async (child) => (await child).close()));
   }
 
   // --- internal ---

@@ -23,7 +23,9 @@ export function findRuntime(memoryLimit: number): SandboxRuntime {
   const pyodide = join(packageFolder("pyodide") ?? missing("Pyodide, the Python that it runs programs with", "pyodide"), "/");
   const extension = import.meta.url.endsWith(".js") ? "js" : "ts";
   const folder = join(dirname(fileURLToPath(import.meta.url)), "sandbox");
-  const parts = ["worker", "interpreter", "gate", "harness_python"].map((name) => readFileSync(join(folder, `${name}.${extension}`)));
+  const parts = ["worker", "interpreter", "gate", "python", "python_values", "python_solution", "python_tests"].map((name) =>
+    readFileSync(join(folder, `${name}.${extension}`)),
+  );
   const hash = createHash("sha256");
   for (const part of [readFileSync(join(pyodide, "package.json")), ...parts, deno]) hash.update(part);
   const cache = cacheFolder(dirname(pyodide));

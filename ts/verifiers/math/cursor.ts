@@ -45,7 +45,8 @@ export class Cursor {
   /** The first digit of a number token as LaTeX reads \frac12; the rest stays. */
   takeDigit(): Token {
     const token = this.take();
-    if (token.type !== "number" || token.text.length === 1) return token;
+    if (token.type !== "number" || token.text.length === 1 || token.text.startsWith(".")) return token;
+    if (!/^\.?\d/.test(token.text.slice(1))) throw new NotMath("a power of ten cut in two"); // \frac1e5
     this.at--;
     this.tokens[this.at] = { ...token, text: token.text.slice(1), spaced: false };
     return { ...token, text: token.text[0] };

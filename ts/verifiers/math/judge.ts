@@ -17,36 +17,38 @@ export type Judgement = { verdict: Verdict; question?: undefined; extracted?: un
 /** `answers` holds what the symbolic step has said so far, by question key. Ends within milliseconds for any text. */
 export function judge(response: string, reference: string, options: JudgeOptions, answers: Context["answers"]): Judgement {
   if (typeof response !== "string" || typeof reference !== "string") return failed(undefined, "The response and the reference answer must be strings.");
-  const gold = referenceAnswer(reference);
-  if (gold === "") return failed(undefined, "The reference answer is empty.");
-  const whole = options.extract === "lenient" && response.trim() === reference.trim();
-  const extracted = whole ? { text: gold, from: "the whole response" } : extractAnswer(response, options.extract, gold);
-  if (!extracted || extracted.text.trim() === "") return { verdict: verdictOf("wrong", undefined, missing(options.extract)) };
-  const text = extracted.text.trim();
-  const shown = text.length > 500 ? `${text.slice(0, 500)}…` : text;
-  if (text.length > MAX_ANSWER || gold.length > MAX_ANSWER)
-    return failed(shown, `It cannot be judged: an answer longer than ${MAX_ANSWER} characters is not read.`);
-  if (text !== gold && isUnreadable(text)) return failed(shown, "It cannot be judged: the answer holds control characters.");
+  startWork();
+  let shown: string | undefined;
   try {
-    startWork();
+    const gold = referenceAnswer(reference);
+    if (gold === "") return failed(undefined, "The reference answer is empty.");
+    const whole = options.extract === "lenient" && response.trim() === reference.trim();
+    const extracted = whole ? { text: gold, from: "the whole response" } : extractAnswer(response, options.extract, gold);
+    const text = extracted?.text.trim() ?? "";
+    if (!extracted || text === "") return { verdict: verdictOf("wrong", undefined, missing(options.extract)) };
+    shown = text.length > 500 ? `${text.slice(0, 500)}…` : text;
+    checkReadable(gold, text);
     const context: Context = { options, answers, open: undefined };
     const decision = decideText(gold, text) ?? decideFormulas(gold, text, context);
     if (decision.equal === undefined && context.open) return { question: context.open, extracted: shown };
     return { verdict: toVerdict(decision, { ...extracted, text: shown }) };
   } catch (error) {
     if (error instanceof MathLimit) return failed(shown, `It cannot be judged: ${error.message}.`);
+    if (error instanceof RangeError) return failed(shown, "It cannot be judged: it is nested too deep."); // the stack, which is smaller in some runtimes
     return failed(shown, `This is a fault in the verifier: ${error instanceof Error ? error.message : String(error)}.`);
   }
 }
 
 // --- internal ---
 
-/** Holds the text control characters, or such as turn the direction of writing round? */
-function isUnreadable(text: string): boolean {
-  return Array.from(text).some(
-    (c) => (c < " " && !"\t\n\r".includes(c)) || c === "\u007f" || (c >= "\u202a" && c <= "\u202e") || (c >= "\u2066" && c <= "\u2069"),
-  );
+/** Throws MathLimit for what is too long, and for control characters and such as turn the direction of writing round. */
+function checkReadable(gold: string, text: string): void {
+  if (text.length > MAX_ANSWER || gold.length > MAX_ANSWER) throw new MathLimit(`an answer longer than ${MAX_ANSWER} characters is not read`);
+  if (text !== gold && Array.from(text).some(isUnreadable)) throw new MathLimit("the answer holds control characters");
 }
+
+const isUnreadable = (c: string): boolean =>
+  (c < " " && !"\t\n\r".includes(c)) || c === "\u007f" || (c >= "\u202a" && c <= "\u202e") || (c >= "\u2066" && c <= "\u2069");
 
 function missing(mode: Extraction): string {
   return mode === "boxed" ? "The response has no complete \\boxed{} answer." : "The response has no answer that could be found.";

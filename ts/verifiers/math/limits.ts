@@ -17,7 +17,7 @@ export function startWork(): void {
   spent = 0;
 }
 
-/** Counts work, in steps of about a tenth of a microsecond; throws MathLimit when one answer has had its share. */
+/** Counts work, in steps of about a third of a microsecond; throws MathLimit when one answer has had its share. */
 export function spend(steps: number): void {
   spent += steps;
   if (spent > MAX_WORK) throw new MathLimit("it takes too much work");
@@ -25,5 +25,5 @@ export function spend(steps: number): void {
 
 // --- internal ---
 
-const MAX_WORK = 2_000_000;
+const MAX_WORK = 1_000_000;
 let spent = 0;

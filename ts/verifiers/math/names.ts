@@ -1,5 +1,7 @@
 // "x = 5" is the answer 5 with a name. What counts as a name, and what a relation is worth as an answer.
+import { exactValue } from "./exact.ts";
 import { type Expression, list, operation, variablesOf, writeExpression } from "./expression.ts";
+import { same } from "./rational.ts";
 
 export interface Named {
   name: string | undefined; // canonical: f(n) and f(x) have the same
@@ -15,7 +17,7 @@ export function named(e: Expression): Named {
   if (!e.ops.every((op) => op === "=")) return { name: undefined, value: e };
   if (isName(first)) return renameArgument(first, last);
   if (isName(last) && variablesOf(first).length === 0) return { name: writeExpression(last), value: first };
-  if (e.args.every((arg) => variablesOf(arg).length === 0)) return { name: undefined, value: last };
+  if (e.args.every((arg) => variablesOf(arg).length === 0) && !isFalse(e.args)) return { name: undefined, value: last };
   return { name: undefined, value: e };
 }
 
@@ -60,6 +62,12 @@ const tuple = (items: Expression[]): Expression => (items.length === 1 ? items[0
 
 function bound(op: string, value: Expression, variableFirst: boolean): { low: boolean; closed: boolean; value: Expression } {
   return { low: op.startsWith(">") === variableFirst, closed: op.endsWith("="), value };
+}
+
+/** 7 = 5: numbers in a chain that are known to differ. */
+function isFalse(chain: Expression[]): boolean {
+  const values = chain.map(exactValue).filter((value) => value !== undefined);
+  return values.some((value) => !same(value, values[0]));
 }
 
 /** A symbol, f(x), (p, q), |AB|, AB, \angle ABC, S : T. */

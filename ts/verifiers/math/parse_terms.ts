@@ -76,22 +76,18 @@ function parseSignedFactor(cursor: Cursor): Expression {
 /** Side by side: a mixed number (1\frac45, 1 4/5) or a product. */
 function beside(cursor: Cursor, value: Expression): Expression {
   const whole = isWhole(value);
-  if (whole && cursor.is("number") && cursor.peek(1).text === "/" && cursor.peek(2).type === "number") {
-    const part = rational(
-      ...([cursor.take(), cursor.take(), cursor.take()].filter((t) => t.type === "number").map((t) => BigInt(digitsOf(t.text))) as [bigint, bigint]),
-    );
-    return operation("add", value, { kind: "number", value: part, decimal: false });
-  }
-  if (cursor.is("number") && isNumber(value)) throw new NotMath("two numbers side by side");
-  const mixed = whole && cursor.isCommand("frac");
+  if (cursor.is("number") && isNumber(value)) return mixedInLine(cursor, value);
+  const fraction = whole && cursor.isCommand("frac");
   const next = parseFactor(cursor);
   const proper = next.kind === "operation" && next.op === "divide" && next.args.every(isWhole);
-  return mixed && proper ? operation("add", value, next) : product(value, next);
+  return fraction && proper ? operation("add", value, next) : product(value, next);
 }
 
-function digitsOf(text: string): string {
-  if (!/^\d+$/.test(text)) throw new NotMath("a decimal in a mixed number");
-  return text;
+/** 1 4/5 */
+function mixedInLine(cursor: Cursor, value: Expression): Expression {
+  const [n, slash, d] = [cursor.take().text, cursor.take().text, cursor.take().text];
+  if (!isWhole(value) || slash !== "/" || !/^\d+$/.test(n) || !/^\d+$/.test(d)) throw new NotMath("two numbers side by side");
+  return operation("add", value, { kind: "number", value: rational(BigInt(n), BigInt(d)), decimal: false });
 }
 
 const isNumber = (e: Expression): boolean => e.kind === "number";

@@ -32,7 +32,7 @@ function compareConstants(gold: Expression, answer: Expression, context: Context
     return decide(false, "exact value", `${q.toText(b)} is not ${q.toText(a)}`);
   }
   const [x, y] = [evaluate(gold, NOTHING), evaluate(answer, NOTHING)];
-  const infinite = [gold, answer].some((e) => some(e, (part) => part.kind === "symbol" && part.name === "infinity"));
+  const infinite = [gold, answer].some((e) => some(e, isInfinity));
   if (!infinite && (Math.abs(x.re) === Number.POSITIVE_INFINITY || Math.abs(y.re) === Number.POSITIVE_INFINITY)) throw new MathLimit("its value is too large");
   if (infinite && !Number.isNaN(x.re) && !Number.isNaN(y.re)) return decide(x.re === y.re, "exact value", `they are ${show(x)} and ${show(y)}`);
   if (!c.isDefined(x) || !c.isDefined(y)) return askSymbolic(gold, answer, context, undefined);
@@ -48,6 +48,7 @@ function compareConstants(gold: Expression, answer: Expression, context: Context
 }
 
 function compareFormulas(gold: Expression, answer: Expression, context: Context): Decision {
+  if (isOverflow(gold) !== isOverflow(answer)) return decide(false, "numeric", "one is a number beyond all values of the other");
   const sampled = sample(gold, answer);
   if (sampled.equal === false) return decide(false, "sampling", `they differ at ${sampled.where}`);
   return askSymbolic(gold, answer, context, sampled.equal ? `they agree at all ${sampled.points} seeded points` : undefined);
@@ -69,6 +70,12 @@ function askSymbolic(gold: Expression, answer: Expression, context: Context, sam
     : decide(undefined, "symbolic", "the symbolic step could not tell");
 }
 
+/** A constant too large for a double, such as 2^4950, beside a formula. */
+function isOverflow(e: Expression): boolean {
+  return variablesOf(e).length === 0 && !some(e, isInfinity) && Math.abs(evaluate(e, NOTHING).re) === Number.POSITIVE_INFINITY;
+}
+
+const isInfinity = (e: Expression): boolean => e.kind === "symbol" && e.name === "infinity";
 const NOTHING: ReadonlyMap<string, number> = new Map();
 const isDecimal = (e: Expression): boolean => e.kind === "number" && e.decimal;
 

@@ -1,6 +1,7 @@
 // One Python interpreter (Pyodide) behind the gate, whose whole memory goes back to a fixed image between programs.
-import { type Gate, installGate, Sink, Stop, Streams } from "./gate.ts";
-import { HARNESS, INSTALL, SEAL } from "./harness_python.ts";
+import { type Gate, installGate } from "./gate.ts";
+import { HARNESS, INSTALL, SEAL } from "./python.ts";
+import { Sink, Stop, Streams } from "./streams.ts";
 
 export interface InterpreterOptions {
   pyodide: string; // path of the package's folder, with a slash at its end

@@ -1,15 +1,14 @@
 // The program of the sandbox's child process, run by Deno without permissions. It answers one request at a time, in order, over its standard
 // streams: frames of a 32-bit length and JSON. Nothing a program does reaches these streams (gate.ts).
-import { Sink, Stop } from "./gate.ts";
 import { Interpreter, makeSnapshot } from "./interpreter.ts";
 import type { Reply, Request } from "./protocol.ts";
+import { Sink, Stop } from "./streams.ts";
 
 declare const Deno: {
   args: string[];
   stdin: { readSync(into: Uint8Array): number | null };
   stdout: { writeSync(from: Uint8Array): number };
   readFileSync(path: string): Uint8Array;
-  permissions: { revokeSync(permission: { name: string }): unknown };
 };
 
 const STEP_LIMIT = 4 << 20; // bytes of an ordinary reply
