@@ -182,6 +182,17 @@ static void test_contexts(void) {
   expect_error(NULL, pk_context_create("cpu", &values, &c), PK_INVALID_ARGUMENT, "stream must be NULL with device \"cpu\".");
   expect_error(NULL, pk_context_create("cpu", NULL, NULL), PK_INVALID_ARGUMENT, "context must not be NULL.");
   pk_context_destroy(NULL);
+  switch (pk_context_create("cuda", NULL, &c)) { /* as the build and the machine are */
+    case PK_OK:
+      pk_context_destroy(c);
+      break;
+    case PK_UNSUPPORTED:
+      if (c != NULL || (!strstr(pk_last_error(NULL), "NVIDIA") && !strstr(pk_last_error(NULL), "CUDA"))) ++failures;
+      break;
+    default:
+      printf("cuda: %s\n", pk_last_error(NULL));
+      ++failures;
+  }
 }
 
 int main(void) {
