@@ -79,7 +79,7 @@ export function trainingCheck(): Check {
 /** Kernels that time is not spent in: sampling, and the gradient of RMSNorm in float32. They keep some registers around calls. */
 const MAY_SPILL = /sample_kernel|rmsnorm_backward_kernelILi\dEf/;
 
-/** nvcc compiles all kernels for every architecture, none of the hot ones spills registers, and the cuBLASLt declarations are NVIDIA's. */
+/** nvcc compiles all kernels for every architecture, and none of the hot ones spills registers. */
 export function cudaCheck(): Check {
   return {
     name: "the CUDA backend compiles, without spills",

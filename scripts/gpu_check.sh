@@ -37,6 +37,8 @@ if [ -x "$bun" ]; then
   PRIMEKIT_CUDA=on
   export PRIMEKIT_CUDA
   part "what the addon sees" "$bun" run ts/cli/bin.ts info
+  part "the C library" "$bun" run build:c
+  optional python3 "the C library on PyTorch tensors" python3 examples/08_embed/torch_ctypes.py
   part "a short PRIME run" "$bun" run train.ts --runs .tmp/gpu_runs --run check --steps 4 --sft.steps 40
 else
   say "-- a short PRIME run: skipped, there is no Bun at $bun"

@@ -1,4 +1,5 @@
-// Compile-only: the declarations of native/cuda/cublaslt.h against NVIDIA's header. scripts/checks.ts compiles it where there is one.
+// Compile-only: the declarations of native/cuda/cublaslt.h against NVIDIA's header. By hand, where there is one (package nvidia-cublas):
+// nvcc -std=c++17 -I native -I FOLDER_OF_THE_HEADER -c test/native/cuda/cublaslt_check.cu -o /dev/null
 #include <cublasLt.h>
 
 #include <type_traits>
