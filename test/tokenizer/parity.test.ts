@@ -31,7 +31,7 @@ for (const { name, dir, lines } of CASES) {
 }
 
 const more = process.env.PRIMEKIT_TOKENIZER_LINES;
-test.skipIf(!more || !existsSync(qwen))(`Qwen2.5: the lines recorded in ${more}`, async () => {
+test.skipIf(!more || !existsSync(qwen))(`Qwen2.5: the lines recorded in ${more ?? "PRIMEKIT_TOKENIZER_LINES"}`, async () => {
   const { rows } = recording(more as string);
   console.log(`${rows.length} lines, ${rows.reduce((sum, [, ids]) => sum + ids.length, 0)} tokens`);
   expect(differences(await Tokenizer.load(qwen), rows)).toEqual([]);

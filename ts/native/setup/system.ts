@@ -24,7 +24,11 @@ export function ensureSystemPackages(say: (line: string) => void): void {
   if (missing.length === 0) return;
   const prefix = aptPrefix();
   if (prefix !== undefined) {
-    installByApt(missing, prefix, say);
+    installByApt(
+      missing.map((need) => need.package),
+      prefix,
+      say,
+    );
     if (missing.every((need) => need.present())) return;
   }
   const left = missing.filter((need) => !need.present());
@@ -38,6 +42,12 @@ export function ensureSystemPackages(say: (line: string) => void): void {
   if (left.some((need) => need.package === "cmake")) say("CMake is missing, so node-gyp builds the addon, without CUDA");
   if (!left.some((need) => need.package === "libdnnl-dev")) return;
   say(`oneDNN is missing, so matrix products will be several times slower. To have it: ${line}`);
+}
+
+/** Installs Debian packages by apt where that is allowed; what could not be installed is for the caller to notice. */
+export function installIfAllowed(packages: readonly string[], say: (line: string) => void): void {
+  const prefix = aptPrefix();
+  if (prefix !== undefined) installByApt(packages, prefix, say);
 }
 
 // --- internal ---
@@ -54,13 +64,12 @@ function gypIsPossible(): boolean {
   return ["make", "python3"].every((program) => findProgram(program) !== undefined);
 }
 
-function installByApt(needs: Need[], prefix: string[], say: (line: string) => void): void {
+function installByApt(all: readonly string[], prefix: string[], say: (line: string) => void): void {
   const apt = (args: string[]): boolean => {
     const [program, ...rest] = [...prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args];
     return spawnSync(program, rest, { stdio: ["ignore", "ignore", "pipe"] }).status === 0;
   };
-  const install = (packages: string[]) => apt(["install", "-y", "-q", "--no-install-recommends", ...packages]);
-  const all = needs.map((need) => need.package);
+  const install = (packages: readonly string[]) => apt(["install", "-y", "-q", "--no-install-recommends", ...packages]);
   say(`installing system packages: ${all.join(" ")}`);
   const listsAreEmpty = !existsSync("/var/lib/apt/lists") || !readdirSync("/var/lib/apt/lists").some((name) => name.includes("_Packages"));
   if (!listsAreEmpty && install(all)) return;
