@@ -31,7 +31,7 @@ function resultsPage(): string {
   const intro = [
     "# Benchmark results",
     "",
-    "Made by `bun run bench`: medians; ours and the peer take turns in one run, and the floors are measured in it too.",
+    "Made by `bun run bench`: medians; ours and the peer take turns in one run, and the floors are measured in it too. Sections may stem from different machines and commits: the measured rates beside the floors tell.",
     "",
   ];
   return [...intro, ...files.toSorted().map((file) => section(file.slice(0, -".json".length), JSON.parse(readFileSync(join(RESULTS, file), "utf8"))))].join(
