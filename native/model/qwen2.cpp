@@ -215,12 +215,14 @@ void Qwen2::layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor
 }
 
 // x_mid = x_in + attention @ Wo^T; delta = (silu(gate) * up) @ Wdown^T of norm(x_mid); biases where the model has them
-void Qwen2::layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta) {
+void Qwen2::layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta, JobContext* job) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, f = config_.feed_forward_size;
   linear(delta, a.attention, weight(at.o, c, shape().q_size()), bias(at.o_bias));
   backend_.rmsnorm_forward(a.normed_mid, a.rstd_mid.f32(), a.x_mid, a.x_in, delta, vector(at.mlp_norm), config_.rms_norm_eps);
+  if (job) job->check();
   linear(a.gate_up, a.normed_mid, weight(at.gate_up, 2 * f, c), bias(at.gate_up_bias));
+  if (job) job->check();
   backend_.swiglu_forward(act, a.gate_up);
   linear(delta, act, weight(at.down, c, f), bias(at.down_bias));
 }
@@ -251,7 +253,7 @@ void Qwen2::run_layers(const PackedBatch& batch, bool keep, JobContext& job) {
     job.check();
     backend_.attention_forward(a.attention, keep ? a.lse.f32() : nullptr, a.qkv, on_.offsets, batch.rows(), shape());
     job.check();
-    layer_rest(l, a, w_.act, w_.delta);
+    layer_rest(l, a, w_.act, w_.delta, &job);
     job.check();
     x = a.x_mid;
     delta = w_.delta;

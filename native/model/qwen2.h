@@ -77,7 +77,7 @@ class Qwen2 {
   void linear(Tensor out /*[N,K]*/, Tensor in /*[N,M]*/, Tensor weight /*[K,M]*/, const float* bias = nullptr /*[K]*/);
   float* vector(int64_t offset) { return values_.data + offset - (has_masters() ? 0 : table_.vectors); }
   void layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions);
-  void layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta);
+  void layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta, JobContext* job = nullptr);
   void final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta);
   Tensor embedding() { return weight(table_.embedding, config_.vocab_size, config_.hidden_size); }
   Tensor head() { return weight(table_.head, config_.vocab_size, config_.hidden_size); }
@@ -98,10 +98,10 @@ class Qwen2 {
   void send_batch(const PackedBatch& batch);
   void run_layers(const PackedBatch& batch, bool keep, JobContext& job);
   void layout(int64_t n, int64_t scored, bool keep);
-  void recompute_layer(int64_t layer);
+  void recompute_layer(int64_t layer, JobContext& job);
   void layer_backward(int64_t layer, const LayerActivations& a);
-  void backward_mlp(int64_t layer, const LayerActivations& a);
-  void backward_attention(int64_t layer, const LayerActivations& a);
+  void backward_mlp(int64_t layer, const LayerActivations& a, JobContext& job);
+  void backward_attention(int64_t layer, const LayerActivations& a, JobContext& job);
 
   Backend& backend_;
   ModelConfig config_;

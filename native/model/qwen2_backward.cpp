@@ -25,11 +25,11 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
     backend_.zero(w_.d_x.data, w_.d_x.bytes());
     backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + table_.final_norm, w_.d_normed, w_.x_final, vector(table_.final_norm), w_.rstd_final.f32());
     for (int64_t l = config_.layers - 1; l >= 0; --l) {
-      if (recompute_) recompute_layer(l);
+      if (recompute_) recompute_layer(l, job);
       const LayerActivations& a = layers_[recompute_ ? 0 : l];
-      backward_mlp(l, a);
+      backward_mlp(l, a, job);
       job.check();
-      backward_attention(l, a);
+      backward_attention(l, a, job);
       job.check();
       job.report(config_.layers - l, config_.layers);
     }
@@ -40,36 +40,42 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
   }
 }
 
-void Qwen2::recompute_layer(int64_t layer) {
+void Qwen2::recompute_layer(int64_t layer, JobContext& job) {
   const LayerActivations& a = layers_[0];
   layer_qkv(layer, a, layer_inputs_[layer], Tensor(), on_.positions);
   backend_.attention_forward(a.attention, a.lse.f32(), a.qkv, on_.offsets, batch_.rows(), shape());
-  layer_rest(layer, a, w_.act, w_.delta);
+  job.check();
+  layer_rest(layer, a, w_.act, w_.delta, &job);
 }
 
 // d_x holds the gradient of the layer's output; adds what flows back through the feed-forward block.
-void Qwen2::backward_mlp(int64_t layer, const LayerActivations& a) {
+void Qwen2::backward_mlp(int64_t layer, const LayerActivations& a, JobContext& job) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, f = config_.feed_forward_size;
   float* gradients = flat(Slot::gradient);
   backend_.matmul(w_.d_act, w_.d_x_cast, false, weight(at.down, c, f), false, nullptr, false);
   if (at.down_bias >= 0) backend_.column_sum(gradients + at.down_bias, w_.d_x_cast);
+  job.check();
   backend_.swiglu_backward(w_.d_gate_up, w_.act, w_.d_act, a.gate_up);
   if (at.gate_up_bias >= 0) backend_.column_sum(gradients + at.gate_up_bias, w_.d_gate_up);
   backend_.matmul({gradients + at.down, c, f}, w_.d_x_cast, true, w_.act, false, nullptr, true);
+  job.check();
   backend_.matmul({gradients + at.gate_up, 2 * f, c}, w_.d_gate_up, true, a.normed_mid, false, nullptr, true);
+  job.check();
   backend_.matmul(w_.d_normed, w_.d_gate_up, false, weight(at.gate_up, 2 * f, c), false, nullptr, false);
   backend_.rmsnorm_backward(w_.d_x, w_.d_x_cast, gradients + at.mlp_norm, w_.d_normed, a.x_mid, vector(at.mlp_norm), a.rstd_mid.f32());
 }
 
-void Qwen2::backward_attention(int64_t layer, const LayerActivations& a) {
+void Qwen2::backward_attention(int64_t layer, const LayerActivations& a, JobContext& job) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, d = shape().q_size(), qkv = shape().qkv_size();
   float* gradients = flat(Slot::gradient);
   backend_.matmul(w_.d_attention, w_.d_x_cast, false, weight(at.o, c, d), false, nullptr, false);
   backend_.matmul({gradients + at.o, c, d}, w_.d_x_cast, true, a.attention, false, nullptr, true);
   if (at.o_bias >= 0) backend_.column_sum(gradients + at.o_bias, w_.d_x_cast);
+  job.check();
   backend_.attention_backward(w_.d_qkv, w_.d_attention, a.attention, a.lse.f32(), a.qkv, on_.offsets, batch_.rows(), shape());
+  job.check();
   backend_.rope(w_.d_qkv, on_.positions, rope_table_, shape(), true);
   if (at.qkv_bias >= 0) backend_.column_sum(gradients + at.qkv_bias, w_.d_qkv);
   backend_.matmul({gradients + at.qkv, qkv, c}, w_.d_qkv, true, a.normed_in, false, nullptr, true);

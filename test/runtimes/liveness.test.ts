@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { availableParallelism, loadavg } from "node:os";
 import { type Batch, Model } from "../../ts/model.ts";
+import { abortTime, longestWait } from "../support/liveness.ts";
 
 setDefaultTimeout(120_000);
 
@@ -16,25 +17,6 @@ const batch: Batch = {
 async function trainStep(model: Model, signal?: AbortSignal): Promise<void> {
   await model.forwardBackward(batch, ({ logprobs }) => ({ dLogprobs: new Float32Array(logprobs.length).fill(-1e-4) }), { signal });
   await model.step({ lr: 1e-4 });
-}
-
-/** Runs `work` beside a chain of 5 ms timers; the largest lateness of one, in milliseconds, and how many there were. */
-async function watchTimers(work: () => Promise<void>): Promise<{ latest: number; ticks: number }> {
-  let running = true;
-  let latest = 0;
-  let ticks = 0;
-  const chain = (async () => {
-    while (running) {
-      const start = performance.now();
-      await new Promise((done) => setTimeout(done, 5));
-      latest = Math.max(latest, performance.now() - start - 5);
-      ticks++;
-    }
-  })();
-  await work();
-  running = false;
-  await chain;
-  return { latest, ticks };
 }
 
 /** Programs that want to run per core, at least 1: on a machine that is overbooked, every wake-up waits for its turn. */
@@ -53,7 +35,7 @@ async function best(attempts: number, enough: number, measure: () => Promise<num
 async function watchBesideOthers(milliseconds: number): Promise<number> {
   const others = Array.from({ length: availableParallelism() }, () => Bun.spawn([process.execPath, "-e", "for (;;);"]));
   try {
-    return (await watchTimers(() => Bun.sleep(milliseconds))).latest;
+    return (await longestWait(() => Bun.sleep(milliseconds))).latest;
   } finally {
     for (const other of others) other.kill("SIGKILL");
   }
@@ -66,7 +48,7 @@ describe("the event loop", () => {
     const attempts: string[] = [];
     for (let attempt = 0; attempt < 6; attempt++) {
       const start = performance.now();
-      const { latest, ticks } = await watchTimers(() => trainStep(model));
+      const { latest, ticks } = await longestWait(() => trainStep(model));
       expect(ticks).toBeGreaterThan(10); // else the step was too short to tell
       if (latest <= 20) return;
       // Too late: the machine's fault only if timers are as late without any of our code in the process.
@@ -79,26 +61,12 @@ describe("the event loop", () => {
 });
 
 describe("an abort", () => {
-  /** Milliseconds from abort() to the rejection, which must come. */
-  async function stopTime(work: (signal: AbortSignal) => Promise<unknown>, after: number): Promise<number> {
-    const controller = new AbortController();
-    const outcome = work(controller.signal).then(
-      () => "finished",
-      (error) => error.name,
-    );
-    await new Promise((done) => setTimeout(done, after));
-    const start = performance.now();
-    controller.abort();
-    expect(await outcome).toBe("AbortError");
-    return performance.now() - start;
-  }
-
   test("ends a training step within 50 ms", async () => {
     using model = await Model.load(SIZES, { dtype: "float32" });
     await trainStep(model);
     for (const after of [20, 150]) {
       const limit = 50 * crowding();
-      expect(await best(8, limit, () => stopTime((signal) => trainStep(model, signal), after))).toBeLessThanOrEqual(limit);
+      expect(await best(8, limit, () => abortTime((signal) => trainStep(model, signal), after))).toBeLessThanOrEqual(limit);
     }
     await trainStep(model); // and the model still works
   });
@@ -108,6 +76,6 @@ describe("an abort", () => {
     const prompts = Array.from({ length: 64 }, (_, i) => Array.from({ length: 32 }, (_, t) => (i + t) % 64));
     const work = (signal: AbortSignal) => model.generate(prompts, { samples: 4, maxNewTokens: 96, stop: { tokens: [] }, signal });
     const limit = 50 * crowding();
-    expect(await best(8, limit, () => stopTime(work, 100))).toBeLessThanOrEqual(limit);
+    expect(await best(8, limit, () => abortTime(work, 100))).toBeLessThanOrEqual(limit);
   });
 });
