@@ -50,6 +50,10 @@ const mappingSchema = z.custom<MappingOption>(
 export const dataSchema = z.strictObject({
   source: text("", "train on these problems instead of the built-in task: a file, a directory or a dataset on the hub (ORG/NAME, or ORG/NAME/FOLDER)"),
   split: text("", "train, validation or test, by the files' names; the training files unless given"),
+  format: z
+    .enum(["auto", "parquet", "jsonl", "csv", "json"])
+    .default("auto")
+    .describe("which files of a directory to take; auto: the first of these that is there, when the others hold the same"),
   mapping: mappingSchema
     .default("auto")
     .describe("which column is what: auto, a ready mapping (gsm8k, math, eurus, …), or in a configuration file field paths or a function"),

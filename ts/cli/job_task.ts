@@ -51,12 +51,13 @@ async function builtInTask(config: JobConfig, { model }: Resolved): Promise<Task
 async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgress: (rows: number) => void): Promise<JobTask> {
   const tokenizer = await Tokenizer.load(resolved.model as string);
   const verifier = await makeVerifier(data.verifier);
-  const { mapping, maxPromptTokens, maxBadShare, chatTemplate, heldOutSize } = data;
+  const { format, mapping, maxPromptTokens, maxBadShare, chatTemplate, heldOutSize } = data;
   try {
     const task = await datasetTask(resolved.data as string, {
       tokenizer,
       verifier,
       seed: prime.seed,
+      format: format === "auto" ? undefined : format,
       mapping,
       maxPromptTokens,
       maxBadShare,
