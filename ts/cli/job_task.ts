@@ -8,6 +8,7 @@ import type { Task } from "../data/task.ts";
 import { PrimekitError } from "../errors.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type JobConfig, type Resolved, taskOptions } from "./job_config.ts";
+import { formatOf } from "./job_schemas.ts";
 import { makeVerifier } from "./job_verifier.ts";
 import { importDefault, isModulePath } from "./user_module.ts";
 
@@ -57,7 +58,7 @@ async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgre
       tokenizer,
       verifier,
       seed: prime.seed,
-      format: format === "auto" ? undefined : format,
+      format: formatOf(format),
       mapping,
       maxPromptTokens,
       maxBadShare,

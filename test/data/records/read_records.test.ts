@@ -169,7 +169,7 @@ describe("refused as a file", () => {
     await scratch.write("mixed/a.csv", "a\n1\n");
     await scratch.write("mixed/b.jsonl", "{}");
     await expect(readAll(join(scratch.dir, "mixed"))).rejects.toThrow(
-      "files of several formats (csv, jsonl), and a.csv may be other data than b.jsonl; name one of them, or a format (in a run: data.format).",
+      "files of several formats (csv, jsonl), and a.csv may be other data than b.jsonl; name one of them, or a format (data.format; of sft: format).",
     );
     expect((await readAll(join(scratch.dir, "mixed"), { format: "csv" })).rows.map(({ record }) => record)).toEqual([{ a: "1" }]);
     await expect(readAll(join(scratch.dir, "mixed"), { format: "parquet" })).rejects.toThrow("holds no parquet files; there are csv, jsonl.");

@@ -64,7 +64,7 @@ export function ofOneFormat(source: string, files: readonly DataFile[]): DataFil
   const [here, there] = [taken[0], other].map(({ file }) => relative(source, file));
   throw new PrimekitError(
     "ERR_DATA",
-    `The directory ${source} holds files of several formats (${formatsOf(files).join(", ")}), and ${there} may be other data than ${here}; name one of them, or a format (in a run: data.format).`,
+    `The directory ${source} holds files of several formats (${formatsOf(files).join(", ")}), and ${there} may be other data than ${here}; name one of them, or a format (data.format; of sft: format).`,
   );
 }
 
