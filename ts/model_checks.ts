@@ -98,11 +98,11 @@ export function toSequences(value: readonly (number | bigint)[], count: number):
  * A tokenizer belongs to a model when every id it may give has a row in the embedding (which may have more rows: they are often padded).
  * Throws ERR_TOKENIZER otherwise.
  */
-export function checkTokenizerFits(tokenizer: { vocabSize: number; eosId?: number }, config: { vocabSize: number }, where = "The model"): void {
+export function checkTokenizerFits(tokenizer: { vocabSize: number }, config: { vocabSize: number }, where = "The model"): void {
   if (tokenizer.vocabSize > config.vocabSize)
     throw new PrimekitError(
       "ERR_TOKENIZER",
-      `${where} has ${config.vocabSize} tokens, but its tokenizer gives ids up to ${tokenizer.vocabSize - 1}: it was made for another model.`,
+      `${where} has ${config.vocabSize} tokens, but the tokenizer gives ids up to ${tokenizer.vocabSize - 1}: it was made for another model.`,
     );
 }
 

@@ -51,7 +51,7 @@ export async function saveModel(model: NativeModel, config: CompleteConfig, orig
     const weights = await saveWeights(model, staging, TYPES[dtype], maxShardBytes);
     for (const name of tokenizerFiles) await copyFile(join(tokenizerDir as string, name), join(staging, name));
     await writeJson(join(staging, "generation_config.json"), origin.generation ?? generationConfig(config));
-    await writeJson(join(staging, "config.json"), origin.config ? withDtype(origin.config, dtype) : toHuggingFace(config, dtype));
+    await writeJson(join(staging, "config.json"), origin.config ? withOlderNames(origin.config, dtype) : toHuggingFace(config, dtype));
     if (card) await writeFile(join(staging, "README.md"), makeModelCard(card, config));
     for (const name of await readdir(staging)) await rename(join(staging, name), join(dir, name));
     const stale = (await readdir(dir)).filter((name) => isWeightFile(name) && !weights.includes(name));
@@ -69,10 +69,16 @@ function generationConfig({ bosTokenId, eosTokenId, eosTokenIds, padTokenId }: C
   return { bos_token_id: bosTokenId, eos_token_id: eosTokenIds ?? eosTokenId, pad_token_id: padTokenId, do_sample: true };
 }
 
-/** The type goes where the file has it; older files call it torch_dtype. */
-function withDtype(config: Record<string, unknown>, dtype: string): Record<string, unknown> {
-  const key = "dtype" in config && !("torch_dtype" in config) ? "dtype" : "torch_dtype";
-  return { ...config, [key]: dtype, ...("dtype" in config ? { dtype } : {}) };
+/**
+ * The configuration a model came with, with the type of its weights, and for programs that know only the older names (transformers 4, vLLM up to 0.23)
+ * also torch_dtype, rope_theta and rope_scaling: what they do not find they replace by a default, in silence.
+ */
+function withOlderNames(config: Record<string, unknown>, dtype: string): Record<string, unknown> {
+  const { rope_theta: theta, ...scaling } = (config.rope_parameters ?? {}) as Record<string, unknown>;
+  const older: Record<string, unknown> = { torch_dtype: dtype };
+  if (theta !== undefined) older.rope_theta = config.rope_theta ?? theta;
+  if ((scaling.rope_type ?? "default") !== "default") older.rope_scaling = config.rope_scaling ?? scaling;
+  return { ...config, ...("dtype" in config && { dtype }), ...older };
 }
 
 async function writeJson(file: string, value: unknown): Promise<void> {

@@ -1,5 +1,6 @@
 // A text that names a running process for good: its id and start time, so that a reused id is told apart.
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 
 export function processStamp(pid: number = process.pid): string {
   return `${pid} ${startTime(pid)}`;
@@ -15,6 +16,17 @@ export function isRunning(stamp: string): boolean {
     if ((error as NodeJS.ErrnoException).code !== "EPERM") return false; // EPERM: it runs as somebody else
   }
   return processStamp(pid) === stamp;
+}
+
+/** This process in a file name, told apart from those of other machines that share the folder. */
+export function processName(): string {
+  return `${hostname()}-${processStamp().replace(" ", "-")}`;
+}
+
+/** Whether the process of such a name still runs; undefined where nothing can be known of it: it is another machine's, or no process's name. */
+export function isRunningNamed(name: string): boolean | undefined {
+  const [, host, pid, start] = /^(.*)-(\d+)-(\d*)$/.exec(name) ?? [];
+  return host === hostname() ? isRunning(`${pid} ${start}`) : undefined;
 }
 
 // --- internal ---

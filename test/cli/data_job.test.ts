@@ -7,7 +7,7 @@ import { arithmeticTask } from "../../ts/data/arithmetic.ts";
 import { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
 import { hasShared, Scratch, shared } from "../data/support.ts";
 import { makeModel } from "./models.ts";
-import { fingerprint, run, start } from "./support.ts";
+import { fingerprint, keepCacheSetting, run, start } from "./support.ts";
 
 setDefaultTimeout(120_000);
 const scratch = new Scratch();
@@ -38,6 +38,7 @@ const FAST = [
   ],
 ].flat();
 
+const restoreCache = keepCacheSetting();
 beforeAll(async () => {
   await scratch.open();
   runs = join(scratch.dir, "runs");
@@ -51,7 +52,10 @@ beforeAll(async () => {
       .join("\n")}\nnot a row\n`,
   );
 });
-afterAll(() => scratch.close());
+afterAll(async () => {
+  restoreCache(); // or the files that run after this one would bring the folder back
+  await scratch.close();
+});
 
 const job = (name: string, ...args: string[]) => ["--runs", runs, "--run", name, "--model", model, ...FAST, ...args];
 const rollouts = (name: string) => {
@@ -227,6 +231,24 @@ describe("refused before there is a run folder", () => {
       "all prompts too long",
       () => ["--model", model, "--data", data, "--verifier", "arithmetic", "--data.maxPromptTokens", "3"],
       /all 60 good ones were dropped as too long/,
+    ],
+    [
+      "a model made for another tokenizer",
+      async () => {
+        const { tokenizer } = arithmeticTask();
+        const other = await makeModel(join(scratch.dir, "smaller"), tokenizer, tokenizer.vocabSize - 1);
+        return ["--model", other, "--data", data, "--verifier", "arithmetic"];
+      },
+      /The model .*smaller has (\d+) tokens, but the tokenizer gives ids up to \1: it was made for another model\./,
+    ],
+    [
+      "files of several formats, and none of the one asked for",
+      async () => {
+        await scratch.write("mixed/a.csv", "prompt,answer\n1+1,2\n");
+        await scratch.write("mixed/b.jsonl", "{}\n");
+        return ["--model", model, "--verifier", "arithmetic", "--data", join(scratch.dir, "mixed"), "--data.format", "parquet"];
+      },
+      /mixed holds no parquet files; there are csv, jsonl\./,
     ],
     [
       "more tokens than the model reads",

@@ -6,13 +6,15 @@ import { arithmeticTask } from "../../ts/data/arithmetic.ts";
 import { Scratch } from "../data/support.ts";
 import { COMMIT, text, useHub } from "../hub/support.ts";
 import { makeModel } from "./models.ts";
-import { run } from "./support.ts";
+import { keepCacheSetting, run } from "./support.ts";
 
 const hub = useHub();
+const restoreCache = keepCacheSetting();
 const scratch = new Scratch();
 beforeAll(() => scratch.open());
 afterAll(async () => {
-  for (const name of ["HF_ENDPOINT", "HF_HUB_CACHE", "PRIMEKIT_CACHE"]) delete process.env[name];
+  for (const name of ["HF_ENDPOINT", "HF_HUB_CACHE"]) delete process.env[name];
+  restoreCache();
   await scratch.close();
 });
 

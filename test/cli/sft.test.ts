@@ -82,6 +82,7 @@ describe("primekit sft", () => {
     ["an unknown option", ["--model", "m", "--data", "d", "--epoch", "2"], "There is no option --epoch. Did you mean --epochs?"],
     ["a model folder that is none", ["--model", "./nowhere", "--data", data], "The model ./nowhere does not exist"],
     ["data without answers", ["--model", model, "--data", "package.json", "--mapping", "plain"], "rows of package.json are bad"],
+    ["a format that is not there", ["--model", model, "--data", "test/fixtures/parquet", "--format", "csv"], "holds no csv files; there are parquet"],
     ["a wrong value", [...FAST, "--warmup", "2"], "The model or data option warmup has the value 2"],
   ];
   for (const [what, args, message] of refusals) {

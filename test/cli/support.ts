@@ -48,6 +48,15 @@ export async function run(args: string[], entry?: string): Promise<Ended> {
   return start(args, entry).ended;
 }
 
+/** Call it before PRIMEKIT_CACHE is set, and what it returns when the folder is removed. */
+export function keepCacheSetting(): () => void {
+  const before = process.env.PRIMEKIT_CACHE;
+  return () => {
+    if (before === undefined) delete process.env.PRIMEKIT_CACHE;
+    else process.env.PRIMEKIT_CACHE = before;
+  };
+}
+
 /** What must be equal between equal runs: metrics and rollouts with times left out, and hashes of all files of the newest checkpoints. */
 export function fingerprint(dir: string): Record<string, string> {
   return { ...fingerprintOf(dir), ...(existsSync(join(dir, "sft")) ? fingerprintOf(dir, "sft") : {}) };

@@ -2,7 +2,9 @@ import { expect, test } from "bun:test";
 import { arithmeticTask, splitOf } from "../../ts/data/arithmetic.ts";
 import { evaluate, parseExpression, slipOf } from "../../ts/data/arithmetic_problem.ts";
 import { checkSteps } from "../../ts/data/arithmetic_steps.ts";
+import { arithmeticTokenizerConfig, arithmeticTokenizerJson } from "../../ts/data/arithmetic_tokenizer.ts";
 import { Draws, philox4x32 } from "../../ts/data/random.ts";
+import { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
 
 /** a, operation, b, c of a step's line. */
 const partsOf = (line: string) => /(-?\d+)([+*-])(\d+)=(-?\d+)/.exec(line)?.slice(1) ?? [];
@@ -162,6 +164,27 @@ test("checkSteps tells what is wrong with a line", () => {
   expect(verdicts("nonsense\n\n")).toEqual(["neither a step nor an answer", "neither a step nor an answer"]);
   expect(verdicts("")).toEqual([]);
   expect(() => checkSteps({ id: "y", prompt: "hello" }, "")).toThrow("The prompt of problem y holds no arithmetic expression.");
+});
+
+test("the tokenizer gives the same ids where a program cuts texts by Qwen2's pattern, as transformers 5 does for every Qwen2 model", () => {
+  const { tokenizer, demonstrations } = arithmeticTask();
+  const json = arithmeticTokenizerJson();
+  const pattern = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
+  const [, byteLevel] = json.pre_tokenizer.pretokenizers;
+  const cut = { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
+  const theirs = {
+    ...json,
+    normalizer: { type: "NFC" },
+    pre_tokenizer: { type: "Sequence", pretokenizers: [cut, byteLevel] },
+    model: { ...json.model, unk_token: null, ignore_merges: false },
+  };
+  const other = Tokenizer.fromJson(theirs, arithmeticTokenizerConfig());
+  for (let i = 0; i < 200; i++) {
+    const { prompt, response } = demonstrations.at(i);
+    const ids = Array.from(tokenizer.encode(prompt + response));
+    expect(Array.from(other.encode(prompt + response))).toEqual(ids);
+    expect(other.decode(ids)).toBe(prompt + response);
+  }
 });
 
 test("bad options are named", () => {

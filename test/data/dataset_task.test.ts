@@ -45,6 +45,31 @@ test("every row once an epoch, in an order of the seed, none of them held out", 
   other.close();
 });
 
+test("what is held out may be any split of the data's own directory, or of another", async () => {
+  for (const [name, from] of [
+    ["train", 0],
+    ["test", 100],
+    ["validation", 200],
+  ] as const)
+    await scratch.write(
+      `splits/${name}-00000-of-00001.jsonl`,
+      range(5)
+        .map((i) => row(from + i))
+        .join(""),
+    );
+  const source = join(scratch.dir, "splits");
+  const firstOf = async (options: Partial<DatasetTaskOptions>) => {
+    const task = await open(source, { heldOut: source, ...options });
+    task.close();
+    expect(task.report).toMatchObject({ files: 1, kept: 5 });
+    return task.heldOut.map(({ answer }) => answer)[0];
+  };
+  expect(await firstOf({})).toBe("101"); // test, where there is one
+  expect(await firstOf({ heldOutSplit: "validation" })).toBe("201");
+  expect(await firstOf({ heldOutSplit: "dev", split: "test" })).toBe("201");
+  await expect(firstOf({ heldOutSplit: "unseen" })).rejects.toThrow("has no files of the split unseen; there are test, train, validation.");
+});
+
 test("a problem carries id, answer, level and ability; the prompt is written by style and template", async () => {
   const file = await scratch.write(
     "b.jsonl",

@@ -106,6 +106,28 @@ describe("folders", () => {
     }
   });
 
+  test("what came in the newer spelling alone is saved in the older one, too: vLLM and transformers 4 would take another RoPE in silence", async () => {
+    const older: Record<string, Record<string, unknown>> = {
+      qwen2_untied: { rope_theta: 1e6 },
+      llama_llama3: {
+        rope_theta: 5e5,
+        rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 },
+      },
+    };
+    for (const [name, expected] of Object.entries(older)) {
+      const original = JSON.parse(readFileSync(join(fixtureDir(name), "config.json"), "utf8"));
+      expect(original).toMatchObject({ dtype: "float32", rope_parameters: { rope_theta: expected.rope_theta } });
+      expect(Object.keys(original)).not.toContainAnyValues(["rope_theta", "rope_scaling", "torch_dtype"]);
+      using model = await Model.load(fixtureDir(name), { device: "cpu" });
+      const dir = join(folder, `spelling_${name}`);
+      await model.save(dir, { dtype: "bfloat16" });
+      const written = JSON.parse(readFileSync(join(dir, "config.json"), "utf8"));
+      expect(written).toEqual({ ...original, ...expected, dtype: "bfloat16", torch_dtype: "bfloat16" });
+      using again = await Model.load(dir, { device: "cpu" });
+      expect(again.config).toEqual(model.config);
+    }
+  });
+
   test("saving again overwrites, and no half-written file is left beside", async () => {
     using model = await randomModel();
     const dir = join(folder, "twice");

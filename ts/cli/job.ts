@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { DatasetReport } from "../data/dataset.ts";
 import type { Task } from "../data/task.ts";
 import { PrimekitError } from "../errors.ts";
-import { Model } from "../model.ts";
+import { checkTokenizerFits, Model } from "../model.ts";
 import { fromHuggingFace } from "../model_config.ts";
 import { readModelJson } from "../model_dir.ts";
 import { native } from "../native/addon.ts";
@@ -76,29 +76,29 @@ export async function runJob(context: JobContext): Promise<JobResult> {
 
 // --- internal ---
 
+/** A new model of the configured sizes, or the one in `dir`. What does not fit task or memory shows before anything is loaded. */
 async function makeModel(config: JobConfig, task: Task, dir: string | undefined): Promise<Model> {
-  const { model, data, prime, sft } = config;
-  const { device, dtype, recompute, seed, source, ...sizes } = model;
+  const { device, dtype, recompute, seed, source, ...sizes } = config.model;
   const { tokenizer } = task;
-  const shape =
-    dir === undefined ? { ...sizes, vocabSize: tokenizer.vocabSize } : fromHuggingFace(await readModelJson(dir, "config.json"), join(dir, "config.json"));
-  requireMemory(config, { model: shape, promptTokens: longestPrompt(config, task) });
   if (dir === undefined) {
-    const ids = { vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId, padTokenId: tokenizer.padId };
-    return Model.load({ ...sizes, ...ids }, { device, dtype, recompute, seed });
+    const shape = { ...sizes, vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId, padTokenId: tokenizer.padId };
+    requireMemory(config, { model: shape, promptTokens: longestPrompt(config, task) });
+    return Model.load(shape, { device, dtype, recompute, seed });
   }
-  const loaded = await Model.load(dir, { device, dtype, recompute });
-  const { vocabSize, maxPositionEmbeddings } = loaded.config;
+  const shape = fromHuggingFace(await readModelJson(dir, "config.json"), join(dir, "config.json"));
+  checkTokenizerFits(tokenizer, shape, `The model ${source}`);
+  checkLengths(config, shape.maxPositionEmbeddings);
+  requireMemory(config, { model: shape, promptTokens: longestPrompt(config, task) });
+  return Model.load(dir, { device, dtype, recompute });
+}
+
+function checkLengths({ model, data, prime, sft }: JobConfig, positions: number): void {
   const answer = Math.max(prime.maxNewTokens, sft.maxNewTokens);
-  const wrong =
-    vocabSize < tokenizer.vocabSize
-      ? `The model ${source} has ${vocabSize} tokens, but the ${task.name} task needs ${tokenizer.vocabSize}: it was made for another tokenizer.`
-      : data.source && data.maxPromptTokens + answer > maxPositionEmbeddings
-        ? `The model ${source} reads at most ${maxPositionEmbeddings} tokens, but data.maxPromptTokens and maxNewTokens allow ${data.maxPromptTokens} + ${answer}.`
-        : undefined;
-  if (wrong === undefined) return loaded;
-  loaded.close();
-  throw new PrimekitError("ERR_CONFIG", wrong);
+  if (!data.source || data.maxPromptTokens + answer <= positions) return;
+  throw new PrimekitError(
+    "ERR_CONFIG",
+    `The model ${model.source} reads at most ${positions} tokens, but data.maxPromptTokens and maxNewTokens allow ${data.maxPromptTokens} + ${answer}.`,
+  );
 }
 
 async function fineTune(context: JobContext): Promise<SftResult> {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { arithmeticDefaults } from "../data/arithmetic.ts";
 import type { MappingOption } from "../data/mappings/index.ts";
+import type { Format } from "../data/records/types.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
 
 const size = (fallback: number, text: string) => z.number().int().positive().default(fallback).describe(text);
@@ -47,9 +48,20 @@ const mappingSchema = z.custom<MappingOption>(
   "expected a name, field paths or a function",
 );
 
+/** Of a directory that has data in several formats. "auto" is no format: undefined. */
+export const formatSchema = z
+  .enum(["auto", "parquet", "jsonl", "csv", "json"])
+  .default("auto")
+  .describe("which files of a directory to take; auto: the first of these that is there, when the others hold the same");
+
+export function formatOf(format: z.output<typeof formatSchema>): Format | undefined {
+  return format === "auto" ? undefined : format;
+}
+
 export const dataSchema = z.strictObject({
   source: text("", "train on these problems instead of the built-in task: a file, a directory or a dataset on the hub (ORG/NAME, or ORG/NAME/FOLDER)"),
   split: text("", "train, validation or test, by the files' names; the training files unless given"),
+  format: formatSchema,
   mapping: mappingSchema
     .default("auto")
     .describe("which column is what: auto, a ready mapping (gsm8k, math, eurus, …), or in a configuration file field paths or a function"),

@@ -8,6 +8,7 @@ import type { Task } from "../data/task.ts";
 import { PrimekitError } from "../errors.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type JobConfig, type Resolved, taskOptions } from "./job_config.ts";
+import { formatOf } from "./job_schemas.ts";
 import { makeVerifier } from "./job_verifier.ts";
 import { importDefault, isModulePath } from "./user_module.ts";
 
@@ -51,12 +52,13 @@ async function builtInTask(config: JobConfig, { model }: Resolved): Promise<Task
 async function dataTask({ data, prime }: JobConfig, resolved: Resolved, onProgress: (rows: number) => void): Promise<JobTask> {
   const tokenizer = await Tokenizer.load(resolved.model as string);
   const verifier = await makeVerifier(data.verifier);
-  const { mapping, maxPromptTokens, maxBadShare, chatTemplate, heldOutSize } = data;
+  const { format, mapping, maxPromptTokens, maxBadShare, chatTemplate, heldOutSize } = data;
   try {
     const task = await datasetTask(resolved.data as string, {
       tokenizer,
       verifier,
       seed: prime.seed,
+      format: formatOf(format),
       mapping,
       maxPromptTokens,
       maxBadShare,

@@ -15,6 +15,7 @@ import { createRowCounter, describeData, saveDataReports } from "./data_report.t
 import type { Options } from "./flags.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
 import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
+import { formatOf } from "./job_schemas.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { renderPlace, renderSft } from "./report.ts";
 import { planRun } from "./run_plan.ts";
@@ -85,6 +86,7 @@ async function open({ input, rows: rowsBefore }: SftJobConfig, { signal }: Inter
     const dataset = await Dataset.open(dirs[1], {
       mapping: input.mapping,
       split: input.split || undefined,
+      format: formatOf(input.format),
       maxBadShare: input.maxBadShare,
       needs: ["response"],
       holdOut: input.heldOutSize,

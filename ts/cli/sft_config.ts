@@ -5,6 +5,7 @@ import { PrimekitError } from "../errors.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
 import { parseOptions, parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
 import { type Flag, flagsOf, type Options } from "./flags.ts";
+import { formatSchema } from "./job_schemas.ts";
 import { optionPaths } from "./options.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
@@ -23,6 +24,7 @@ const inputSchema = z.strictObject({
   data: text("examples: a JSON, JSON Lines, CSV or Parquet file, a directory of them, or the id of a dataset on the hub"),
   mapping: text(`what the columns mean: auto, ${mappingNames.join(", ")}`, "auto"),
   split: text("of a directory: the files named train…, validation…; those for training unless given"),
+  format: formatSchema,
   heldOutSize: count(256, 0, "examples held out for the eval loss, at most half of all"),
   maxBadShare: z.number().min(0).max(1).default(0.02).describe("share of bad rows above which the run does not start"),
   maxLength: count(2048, 2, "longest example in tokens; longer ones are cut at the end"),

@@ -12,21 +12,27 @@ const CHAT_TEMPLATE =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-/** Contents of tokenizer.json: BPE without merges, so a text is cut by the pattern alone. */
+/**
+ * Contents of tokenizer.json: BPE without merges, so a text is cut into characters; what is longer is an added token. (transformers 5 cuts every text
+ * for a Qwen2 model by Qwen2's own pattern, whatever this file says: added tokens stay whole there, too.)
+ */
 export function arithmeticTokenizerJson() {
-  const tags = ACTIONS.map((action) => `[${action}] `);
-  const vocabulary = [...SPECIAL, ...CHARACTERS, ...WORDS, ...tags].map(byteLevel);
-  const pattern = [...ACTIONS.map((action) => `\\[${action}\\] `), "\\\\boxed\\{", "system", "user", "assistant", "[\\s\\S]"].join("|");
+  const added = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+  const long = [...WORDS, ...ACTIONS.map((action) => `[${action}] `)];
+  const vocabulary = [...SPECIAL, ...CHARACTERS.map(byteLevel), ...long];
   return {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: SPECIAL.map((content, id) => ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true })),
+    added_tokens: [
+      ...SPECIAL.map((content, id) => ({ id, content, ...added, special: true })),
+      ...long.map((content) => ({ id: vocabulary.indexOf(content), content, ...added, special: false })),
+    ],
     normalizer: null,
     pre_tokenizer: {
       type: "Sequence",
       pretokenizers: [
-        { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
+        { type: "Split", pattern: { Regex: "[\\s\\S]" }, behavior: "Isolated", invert: false },
         { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
       ],
     },

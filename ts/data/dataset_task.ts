@@ -60,7 +60,11 @@ export async function datasetTask(source: string, options: DatasetTaskOptions): 
   const own =
     options.heldOut === undefined
       ? undefined
-      : await readHeldOut(options.heldOut, { ...common, split: options.heldOutSplit ?? ["test", "validation"] }, options);
+      : await readHeldOut(
+          options.heldOut,
+          { ...common, format: heldOutFormat(source, options), split: options.heldOutSplit ?? ["test", "validation"] },
+          options,
+        );
   const dataset = await Dataset.open(source, {
     ...common,
     format,
@@ -82,6 +86,11 @@ export async function datasetTask(source: string, options: DatasetTaskOptions): 
 }
 
 // --- internal ---
+
+/** The format is that of the training data, and so of held-out files only where they lie in the same directory. */
+function heldOutFormat(source: string, { heldOut, format }: DatasetTaskOptions): DatasetTaskOptions["format"] {
+  return heldOut === source ? format : undefined;
+}
 
 interface HeldOut {
   rows: DatasetRow[];

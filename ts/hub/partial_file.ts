@@ -1,9 +1,8 @@
 // Files under way. The name says which process writes one, so two never write the same, and what a killed one left is taken over and completed.
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isRunning, processStamp } from "../process_stamp.ts";
+import { isRunningNamed, processName } from "../process_stamp.ts";
 import { exists, unlessMissing } from "./cache.ts";
 
 // BLOB.OWNER.incomplete; other tools write BLOB.incomplete, which is left alone. Nobody owns a file that a failed download gave back.
@@ -16,7 +15,7 @@ const POLL_MS = 200;
  * undefined when the blob is there by then.
  */
 export async function claim(blob: string, signal?: AbortSignal): Promise<string | undefined> {
-  const mine = pathOf(blob, ownName());
+  const mine = pathOf(blob, processName());
   await mkdir(dirname(blob), { recursive: true });
   for (;;) {
     signal?.throwIfAborted();
@@ -63,10 +62,6 @@ interface Part {
 
 const writing = new Set<string>(); // by this process
 
-function ownName(): string {
-  return `${hostname()}-${processStamp().replace(" ", "-")}`;
-}
-
 function pathOf(blob: string, owner: string): string {
   return `${blob}.${owner}${SUFFIX}`;
 }
@@ -78,9 +73,8 @@ async function partsOf(blob: string): Promise<Part[]> {
     const path = join(dirname(blob), name);
     const owner = name.slice(prefix.length, -SUFFIX.length);
     if (owner === NOBODY) return { path, busy: false, foreign: false };
-    const [, host, pid, start] = /^(.*)-(\d+)-(\d*)$/.exec(owner) ?? [];
-    if (host !== hostname()) return { path, busy: false, foreign: true };
-    return { path, busy: owner === ownName() ? writing.has(path) : isRunning(`${pid} ${start}`), foreign: false };
+    const running = isRunningNamed(owner);
+    return { path, busy: owner === processName() ? writing.has(path) : running === true, foreign: running === undefined };
   });
 }
 

@@ -56,6 +56,26 @@ test("configurations in folders are not mixed", async () => {
   (await open(join(scratch.dir, "configs/main"))).close();
 });
 
+test("of a directory of several formats: the split first, then one format, or the one that is asked for", async () => {
+  const dir = join(scratch.dir, "formats");
+  await scratch.write("formats/README.md", "about it");
+  await scratch.write("formats/stats.json", '{"rows":3}');
+  await scratch.write("formats/train.jsonl", jsonl(3));
+  await scratch.write("formats/test.csv", "prompt,answer\nq,from csv\n");
+  const answersOf = async (options: DatasetOptions) => {
+    const dataset = await open(dir, options);
+    dataset.close();
+    return rowsOf(dataset).map(({ answer }) => answer);
+  };
+  expect(await answersOf({})).toEqual(["0", "1", "2"]);
+  expect(await answersOf({ split: "test" })).toEqual(["from csv"]);
+  await scratch.write("formats/data/train-00000-of-00001.csv", "prompt,answer\nq,from csv\n");
+  expect(await answersOf({})).toEqual(["0", "1", "2"]);
+  expect(await answersOf({ format: "csv" })).toEqual(["from csv"]);
+  await scratch.write("formats/more_train.csv", "prompt,answer\nr,more\n");
+  await expect(answersOf({})).rejects.toThrow("more_train.csv may be other data than train.jsonl");
+});
+
 describe("bad rows", () => {
   test("are counted exactly and listed by file and line, up to a hundred", async () => {
     const file = await scratch.write(

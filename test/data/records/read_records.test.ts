@@ -168,7 +168,25 @@ describe("refused as a file", () => {
     await expect(readAll(join(scratch.dir, "texts"))).rejects.toMatchObject({ code: "ERR_IO" });
     await scratch.write("mixed/a.csv", "a\n1\n");
     await scratch.write("mixed/b.jsonl", "{}");
-    await expect(readAll(join(scratch.dir, "mixed"))).rejects.toThrow("files of several formats (csv, jsonl); name one file.");
+    await expect(readAll(join(scratch.dir, "mixed"))).rejects.toThrow(
+      "files of several formats (csv, jsonl), and a.csv may be other data than b.jsonl; name one of them, or a format (data.format; of sft: format).",
+    );
+    expect((await readAll(join(scratch.dir, "mixed"), { format: "csv" })).rows.map(({ record }) => record)).toEqual([{ a: "1" }]);
+    await expect(readAll(join(scratch.dir, "mixed"), { format: "parquet" })).rejects.toThrow("holds no parquet files; there are csv, jsonl.");
+  });
+
+  test("the same data in several formats is read once, in the best of them", async () => {
+    const line = (from: string) => `{"from":"${from}"}\n`;
+    await scratch.write("copies/README.md", "about it");
+    await scratch.write("copies/all.csv", "from\ncsv\n");
+    await scratch.write("copies/all.json", '[{"from":"json"}]');
+    const from = async () => (await readAll(join(scratch.dir, "copies"))).rows.map(({ record }) => record.from);
+    expect(await from()).toEqual(["csv"]);
+    await scratch.write("copies/jsonl/all-00000-of-00002.jsonl", line("first shard"));
+    await scratch.write("copies/jsonl/all-00001-of-00002.jsonl", line("second shard"));
+    expect(await from()).toEqual(["first shard", "second shard"]);
+    await scratch.write("copies/extra/all.csv", "from\nanother folder\n"); // a configuration of its own, for all its name says
+    await expect(from()).rejects.toThrow("extra/all.csv may be other data than jsonl/all-00000-of-00002.jsonl");
   });
 
   test("an abort, between two pieces", async () => {

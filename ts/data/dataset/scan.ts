@@ -7,7 +7,7 @@ import { questionHash, SmallestHashes } from "./held_out.ts";
 import { type DatasetRow, makeRow, reasonOf } from "./row.ts";
 import { Shard, type ShardRow } from "./shard.ts";
 import { filesOfSplit } from "./splits.ts";
-import { defaultCacheDir } from "./spool.ts";
+import { defaultCacheDir } from "./spool_cache.ts";
 import type { DatasetOptions, DatasetReport } from "./types.ts";
 
 const LISTED = 100;

@@ -1,12 +1,11 @@
 // Formats without random access (JSON arrays, CSV, Parquet, .gz) are rewritten once as lines of JSON, in a cache folder, and read from there.
-import { createHash, randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { mkdir, open, realpath, rename, rm, stat } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import { PrimekitError } from "../../errors.ts";
 import { readers } from "../records/read_records.ts";
 import type { Format } from "../records/types.ts";
+import { boundSpools, spoolPath, unfinishedPath, useSpool } from "./spool_cache.ts";
 
 const VERSION = 1; // of the spool's lines
 const PIECE = 1 << 20;
@@ -14,31 +13,28 @@ const PIECE = 1 << 20;
 /** A spooled row: its line in the source, and the record, or why there is none. */
 export type SpoolLine = [line: number, record: Record<string, unknown>] | [line: number, record: null, reason: string];
 
-/** Where rewritten data is kept unless a folder is given: $PRIMEKIT_CACHE, or primekit in the user's cache folder. It may be deleted at any time. */
-export function defaultCacheDir(): string {
-  return process.env.PRIMEKIT_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "primekit");
-}
-
 /**
  * The spool of a file, made unless an earlier one of the same file (path, size, time of change) is there. Its lines are SpoolLines.
+ * It stays while this process runs; others may have to make room for it (see spoolLimit).
  * Throws what the format's reader throws, and ERR_IO when the cache folder cannot be written.
  */
 export async function spool(file: string, format: Format, cacheDir: string, signal?: AbortSignal): Promise<string> {
-  const target = join(cacheDir, "data", `${await identity(file, format)}.jsonl`);
-  if (existsSync(target)) return target;
-  const refuse = (cause: unknown): never => {
-    if (cause instanceof PrimekitError) throw cause;
-    throw new PrimekitError("ERR_IO", `The data of ${file} cannot be written to the cache folder ${cacheDir}: ${(cause as Error).message}.`, { cause });
-  };
-  await mkdir(join(cacheDir, "data"), { recursive: true }).catch(refuse);
-  const beside = `${target}.${randomUUID()}.tmp`;
+  const id = await identity(file, format);
+  const target = spoolPath(cacheDir, id);
+  let beside: string | undefined;
   try {
-    await writeSpool(beside, file, format, signal);
-    await rename(beside, target);
+    if (!(await useSpool(cacheDir, id))) {
+      await mkdir(dirname(target), { recursive: true });
+      beside = unfinishedPath(target);
+      await writeSpool(beside, file, format, signal);
+      await rename(beside, target);
+    }
+    await boundSpools(cacheDir);
     return target;
   } catch (cause) {
-    await rm(beside, { force: true });
-    return refuse(cause);
+    if (beside !== undefined) await rm(beside, { force: true });
+    if (cause instanceof PrimekitError) throw cause;
+    throw new PrimekitError("ERR_IO", `The data of ${file} cannot be written to the cache folder ${cacheDir}: ${(cause as Error).message}.`, { cause });
   }
 }
 

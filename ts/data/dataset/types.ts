@@ -6,6 +6,7 @@ import type { DatasetRow, Needed } from "./row.ts";
 export interface DatasetOptions {
   /** A name, field paths or a function (see chooseMapping); default "auto". Must give the same for the same row: rows are mapped again when they are read. */
   mapping?: MappingOption;
+  /** Of a file: what it holds, when its name does not say it. Of a directory that has several: the files to take. */
   format?: Format;
   /** Of a directory: files named "train…", "validation…", "test…"; of a list, the first there is. Default: the training files where names tell them. */
   split?: string | readonly string[];

@@ -10,7 +10,7 @@ export type { BadRow, Format, ReadOptions, SourceRecord } from "./types.ts";
 
 /**
  * Rows of .jsonl, .json (array, lines, pandas table), .csv, .tsv and .parquet files, the text formats also as .gz; of a directory, all data files in the
- * order of their paths. Streams: memory holds a piece of a file (one row group of Parquet). Malformed rows go to `onBadRow` and are skipped.
+ * order of their paths (of what is there in several formats, one). Streams: memory holds a piece of a file (one row group of Parquet). Malformed rows go to `onBadRow` and are skipped.
  * Throws ERR_IO (nothing there), ERR_DATA (a file that is damaged, cut off or of no known format) and ERR_ABORTED.
  */
 export async function* readRecords(source: string, options: ReadOptions = {}): AsyncGenerator<SourceRecord> {

@@ -16,7 +16,7 @@ export interface BadRow {
 export type Format = "jsonl" | "json" | "csv" | "parquet";
 
 export interface ReadOptions {
-  /** Instead of what the files' names say. */
+  /** Of a file: instead of what its name says. Of a directory: the files of this format alone. */
   format?: Format;
   /** Told of every row that is skipped because it cannot be read. */
   onBadRow?: (row: BadRow) => void;

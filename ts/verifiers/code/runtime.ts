@@ -1,7 +1,7 @@
 // Where Deno and Pyodide are, and the memory snapshot that interpreters start from: made once, kept beside the packages.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -117,6 +117,8 @@ function cacheFolder(modules: string): string {
     accessSync(folder, constants.W_OK);
     return folder;
   } catch {
-    return mkdtempSync(join(tmpdir(), "primekit-"));
+    const own = mkdtempSync(join(tmpdir(), "primekit-"));
+    process.once("exit", () => rmSync(own, { recursive: true, force: true }));
+    return own;
   }
 }
