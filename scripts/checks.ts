@@ -120,7 +120,7 @@ export function bunTests(args: string[] = ["./test"]): Check {
       try {
         const env = { TMPDIR: folder, PRIMEKIT_CACHE: join(folder, "cache") };
         const options = ["--timeout", "60000", "--reporter=junit", `--reporter-outfile=${report}`];
-        const { code, output } = await execute(process.execPath, ["test", ...options, ...args], 20, env);
+        const { code, output } = await execute(process.execPath, ["test", ...options, ...args], 40, env);
         const outcome = await readJunit(report, code, output);
         const left = readdirSync(folder).filter((name) => name.startsWith("primekit-"));
         if (outcome.failed > 0 || left.length === 0) return outcome; // a test that failed may not have come to its end
