@@ -1,12 +1,13 @@
 // Does a PRM that saw outcomes alone find the wrong step, and does it pick better answers than a vote? Three seeds, held-out problems.
 //   bun test/bench/localisation.ts [FOLDER [SEED]]   runs what FOLDER (default runs/localisation) does not hold yet, then renews results/localisation.md;
-//   with a seed only its part, without the page (so seeds can run side by side); with "page" only the page, from what is there
+//   with a seed only its part, without the page (so seeds can run side by side); with "page" only the page, from what is there.
+//   Models found in FOLDER are used again: begin with a new one after a change of settings or engine.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Model } from "../../ts/model.ts";
 import type { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
 import { RESULTS } from "./harness.ts";
-import { bestOfN, type Picks } from "./localisation/best_of_n.ts";
+import { bestOfSixteen, PICK_SETTINGS, type PickSetting, type Picks } from "./localisation/best_of_n.ts";
 import { type Found, localise } from "./localisation/localise.ts";
 import { page } from "./localisation/page.ts";
 
@@ -17,14 +18,15 @@ const only = process.argv[3];
 /** What is there, by seed. */
 export interface Results {
   found: Map<number, Found>;
-  picks: Map<number, Picks>;
+  picks: Map<PickSetting, Map<number, Picks>>;
 }
 
 mkdirSync(folder, { recursive: true });
-const results: Results = { found: new Map(), picks: new Map() };
+const settings = Object.keys(PICK_SETTINGS) as PickSetting[];
+const results: Results = { found: new Map(), picks: new Map(settings.map((name) => [name, new Map()])) };
 for (const seed of SEEDS.filter((seed) => only === undefined || only === "page" || seed === Number(only))) {
   await once(results.found, seed, "localise", () => localise(seed, startModel));
-  await once(results.picks, seed, "best-of-n", () => bestOfN(seed, startModel));
+  for (const [name, picks] of results.picks) await once(picks, seed, `best-of-n-${name}`, () => bestOfSixteen(name, seed, startModel));
 }
 if (only === undefined || only === "page") writeFileSync(join(RESULTS, "localisation.md"), page(results));
 

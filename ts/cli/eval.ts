@@ -102,15 +102,13 @@ async function findAll({ benchmarks: asked, data }: Settings): Promise<[Benchmar
     else found.push([name, source]);
   }
   if (found.length === 0 || (asked !== "" && missing.length > 0))
-    throw new PrimekitError("ERR_CONFIG", `${data === "" ? "The hub" : `The folder ${data}`} holds no file of ${missing.join(", ")}.`);
+    throw new PrimekitError("ERR_CONFIG", `The folder ${data} holds no file of ${missing.join(", ")}.`);
   return found;
 }
 
-async function fromHub(name: BenchmarkName): Promise<string | undefined> {
-  const benchmark = benchmarks[name];
-  if (!("hub" in benchmark)) return undefined;
+async function fromHub(name: BenchmarkName): Promise<string> {
   const progress = createDownloadProgress(process.stderr);
-  return resolveDataset(benchmark.hub, progress).finally(progress.stop);
+  return resolveDataset(benchmarks[name].hub, progress).finally(progress.stop);
 }
 
 interface Models {

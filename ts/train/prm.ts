@@ -1,7 +1,7 @@
 // Training an implicit PRM from labelled answers: of whole answers (stage 1), of steps (stage 2), or both.
 
 import { join } from "node:path";
-import { prmBatchLoss, updatePrm } from "../algo/prm_update.ts";
+import { updatePrm } from "../algo/prm_update.ts";
 import { learningRate } from "../algo/schedule.ts";
 import { countSkips, type SkipCounter } from "../algo/update.ts";
 import type { PromptFormat } from "../data/prm/encode.ts";
@@ -14,9 +14,10 @@ import { scoreRows } from "../rollout/score.ts";
 import type { RunFolder } from "../run/run_folder.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { OnEvent, Phase, ResumePoint } from "./events.ts";
-import { type MetricValues, metricRow, PhaseClock } from "./metrics.ts";
+import { type MetricValues, PhaseClock } from "./metrics.ts";
 import { type PrmConfig, type PrmConfigInput, parsePrmConfig } from "./prm_config.ts";
-import { batchQuality, nextBatch, type PrmCursor, type PrmData, preparePrmData, totalSteps } from "./prm_data.ts";
+import { nextBatch, type PrmCursor, type PrmData, preparePrmData, totalSteps } from "./prm_data.ts";
+import { heldOutMetrics, stepMetrics } from "./prm_report.ts";
 import { unlessAborted } from "./stop.ts";
 
 export interface PrmRunOptions {
@@ -140,25 +141,7 @@ class PrmTrainer {
     state.step++;
     state.cursor = batch.cursor;
     state.rows += rows.length;
-    const { seconds, elapsed } = this.takeTimes();
-    const quality = batchQuality(rows, update.logprobs, reference, config.beta);
-    const row = metricRow({
-      step: state.step,
-      lr,
-      "prm/loss": update.skipped ? undefined : update.loss,
-      "prm/gradNorm": update.skipped ? undefined : update.gradNorm,
-      "prm/rows": rows.length,
-      "prm/accuracy": quality.accuracy,
-      "prm/auc": quality.auc,
-      "prm/calibration": quality.calibration,
-      "prm/margin": quality.margin,
-      "prm/steps": quality.steps || undefined,
-      "prm/stepAuc": quality.stepAuc,
-      "prm/skipped": state.skips.total,
-      "time/prm": seconds.prm,
-      "time/step": elapsed,
-      "time/tokensPerSecond": rows.reduce((sum, { prompt, response }) => sum + prompt.length + response.length, 0) / elapsed,
-    });
+    const row = stepMetrics({ step: state.step, lr, rows, reference, update, beta: config.beta, skipped: state.skips.total, ...this.takeTimes() });
     await options.run?.appendMetrics(row);
     options.onEvent?.({ type: "step", trainer: "prm", step: state.step, steps, metrics: row });
   }
@@ -173,21 +156,10 @@ class PrmTrainer {
     state.evaluatedStep = state.step;
     if (rows.length === 0) return;
     const reference = this.referenceOf(heldOut);
-    const quality = batchQuality(rows, logprobs, reference, config.beta);
-    const { seconds } = this.takeTimes();
-    const metrics = metricRow({
-      step: state.step,
-      "eval/prmLoss": prmBatchLoss(rows, logprobs, reference, config),
-      "eval/prmAccuracy": quality.accuracy,
-      "eval/prmAuc": quality.auc,
-      "eval/prmCalibration": quality.calibration,
-      "eval/prmMargin": quality.margin,
-      "eval/prmStepAuc": quality.stepAuc,
-      "time/eval": seconds.eval,
-    });
+    const metrics = heldOutMetrics({ step: state.step, rows, reference, logprobs, loss: config.loss, beta: config.beta, seconds: this.takeTimes().seconds });
     state.evaluations.push({ step: state.step, metrics: Object.fromEntries(Object.entries(metrics).filter(([name]) => !name.startsWith("time/"))) });
     await options.run?.appendMetrics(metrics);
-    options.onEvent?.({ type: "eval", trainer: "prm", step: state.step, steps, accuracy: quality.accuracy ?? Number.NaN });
+    options.onEvent?.({ type: "eval", trainer: "prm", step: state.step, steps, accuracy: metrics["eval/prmAccuracy"] ?? Number.NaN });
   }
 
   /** Saves the checkpoint of the last complete step, once. */

@@ -1,14 +1,15 @@
 // The results of both parts as Markdown, with 95 % intervals from 2,000 bootstrap samples of problems.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Draws } from "../../../ts/data/random.ts";
+import { bootstrap, type Estimator } from "../../../ts/eval/pick/interval.ts";
 import { RESULTS } from "../harness.ts";
 import type { Results } from "../localisation.ts";
 import { machine } from "../measure.ts";
-import { PICK, type Picks } from "./best_of_n.ts";
+import { FIXED, PICK, PICK_SETTINGS, type PickSetting, type Picks } from "./best_of_n.ts";
 import { type Found, LOCALISE, type Score } from "./localise.ts";
 
 const RESAMPLES = 2000;
+const estimators = new Map<number, Estimator>(); // by number of problems
 
 export function page({ found, picks }: Results): string {
   const setting = Object.entries(machine()).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(" ") : value}`);
@@ -35,34 +36,55 @@ export function page({ found, picks }: Results): string {
 
 // --- internal ---
 
-function bestOfSixteen(picks: Map<number, Picks>): string[] {
-  if (picks.size === 0) return [];
-  const [first] = picks.values();
-  const methods = Object.keys(first);
-  const pooled = (method: string) => [...picks.values()].flatMap((pick) => pick[method]);
-  const seeds = [...picks.keys()].map((seed) => `seed ${seed}`);
+const POLICIES = {
+  "any-order": ["A policy with little practice", "Its demonstrations have no slips, but it saw too few of them, so that it errs anywhere."],
+  "any-order-habit": [
+    "A policy with a bad habit",
+    "Where certain digits are added (two fifths of all carries), 60 % of its demonstrations forget the carry; and it saw few.",
+  ],
+} as const;
+
+function bestOfSixteen(picks: Results["picks"]): string[] {
+  const made = [...picks].filter(([, bySeed]) => bySeed.size > 0);
+  if (made.length === 0) return [];
   return [
     "## The best of sixteen",
     "",
     `Sums of 4 to 6 numbers, added in any order (so that there are many ways to an answer). A model fine-tuned to middling accuracy answers ${PICK.heldOut} held-out problems a seed, sixteen times`,
-    `each at temperature 1. The PRM is trained on ${(PICK.prompts * PICK.samples).toLocaleString("en")} of the model's own answers to training problems and their outcomes.`,
+    `each at temperature 1. The PRM is trained on ${PICK.samples} of the model's own answers to each of many training problems and on their outcomes: cross entropy, one pass, batches of ${PICK.batchSize}, learning`,
+    `rate ${PICK.lr} falling to a tenth, beta ${PICK.beta}. **Its single choice is by the lowest step**, fixed beforehand as said below; the other aggregations stand beside it. An answer's weight in the weighted`,
+    "vote is the sigmoid of its score.",
+    "",
+    ...made.flatMap(([name, bySeed]) => picksOf(name, bySeed)),
+  ];
+}
+
+function picksOf(name: PickSetting, bySeed: Map<number, Picks>): string[] {
+  const { policy, prompts } = PICK_SETTINGS[name];
+  const [title, explanation] = POLICIES[policy];
+  const seeds = [...bySeed.values()];
+  const methods = Object.keys(seeds[0]);
+  const all = (method: string) => seeds.flatMap((pick) => pick[method]);
+  const columns = (values: (pick: (method: string) => number[]) => number[]) => [
+    ...seeds.map((pick) => withInterval(values((method) => pick[method]))),
+    ...(seeds.length > 1 ? [withInterval(values(all))] : []),
+  ];
+  const head = [...Array.from(bySeed.keys(), (seed) => `seed ${seed}`), ...(seeds.length > 1 ? ["all seeds"] : [])];
+  const shown = (method: string) => (method === FIXED ? `**${method}**` : method);
+  return [
+    `### ${title}; a PRM from ${(prompts * PICK.samples).toLocaleString("en")} answers`,
+    "",
+    explanation,
     "",
     table(
-      ["right", ...seeds, ...(picks.size > 1 ? ["all seeds"] : [])],
-      methods.map((method) => [
-        method,
-        ...[...picks.values()].map((pick) => withInterval(pick[method])),
-        ...(picks.size > 1 ? [withInterval(pooled(method))] : []),
-      ]),
+      ["right", ...head],
+      methods.map((method) => [shown(method), ...columns((pick) => pick(method))]),
     ),
     "Differences on the same problems (95 % intervals):",
     "",
     table(
-      ["", "difference"],
-      differences(methods).map(([a, b]) => {
-        const [x, y] = [pooled(a), pooled(b)];
-        return [`${a} − ${b}`, withInterval(x.map((value, i) => value - y[i]))];
-      }),
+      ["", ...head],
+      differences(methods).map(([a, b]) => [`${shown(a)} − ${b}`, ...columns((pick) => pick(a).map((value, i) => value - pick(b)[i]))]),
     ),
   ];
 }
@@ -100,14 +122,10 @@ function allSeeds(scores: readonly Score[]): string[] {
 }
 
 function withInterval(values: readonly number[]): string {
-  const draws = new Draws(1, 1, 0);
-  const means = Array.from({ length: RESAMPLES }, () => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[draws.integer(0, values.length - 1)];
-    return sum / values.length;
-  }).sort((a, b) => a - b);
-  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
-  return `${percent(mean)} (${number(means[Math.floor(0.025 * RESAMPLES)])} … ${number(means[Math.floor(0.975 * RESAMPLES)])})`;
+  const estimate = estimators.get(values.length) ?? bootstrap(values.length, { resamples: RESAMPLES });
+  estimators.set(values.length, estimate);
+  const { value, low, high } = estimate(values);
+  return `${percent(value)} (${number(low)} … ${number(high)})`;
 }
 
 function number(x: number): string {

@@ -38,9 +38,8 @@ test("pairs become two answers of one group", () => {
 
 test("EurusPRM: a conversation with one label, or with labels of its steps", () => {
   const response = [...user("Q"), { role: "assistant", content: "Step 1: a\n\nStep 2: b\n\nStep 3: c" }];
-  expect(read({ dataset: "d", response, label: false })).toMatchObject([
-    { prompt: user("Q"), steps: ["Step 1: a\n\n", "Step 2: b\n\n", "Step 3: c"], label: 0 },
-  ]);
+  const stage1 = { response, label: 0, "instruction dataset": "MATH", "generator model": "Llama-3.1-8B-Inst" }; // the columns of its card
+  expect(read(stage1)).toMatchObject([{ prompt: user("Q"), steps: ["Step 1: a\n\n", "Step 2: b\n\n", "Step 3: c"], label: 0 }]);
   expect(read({ response, label: [1, 0, 1] })[0].stepLabels).toEqual([1, 0, 0]); // right so far: the third comes after a wrong one
   expect(() => read({ response: user("Q"), label: 1 })).toThrow("must end with the assistant");
 });

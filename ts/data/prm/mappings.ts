@@ -20,7 +20,10 @@ export const prmMappings = {
   auto: (record, where, options) => detect(record, where)(record, where, options),
   /** prompt | messages | question, with response and/or steps, label and/or labels (right so far); or chosen and rejected. */
   plain: (record, where, options) => ("chosen" in record ? plainPair(record, where, options) : [plainExample(record, where, options)]),
-  /** EurusPRM's data: a conversation (user, assistant) in `response` or `conversation`, and `label` (of the answer) or labels of its steps. */
+  /**
+   * EurusPRM's data: the whole conversation (user, assistant) in `response` and the answer's `label`, 1 or 0, as the card of stage 1 says; stage 2 has no
+   * card, so its labels of steps are taken from `label` (a list), `labels` or `step_labels`, and a conversation from `conversation`, too.
+   */
   eurusprm: (record, where, options) => [eurusExample(record, where, options)],
   /** Math-Shepherd: `input` has the question and the steps with "ки" behind each, `label` the same text with + or - in its place. */
   "math-shepherd": (record, where, options) => [shepherdExample(record, where, options)],

@@ -8,8 +8,8 @@ export interface Benchmark {
   title: string;
   /** The name of its file in a local folder, as its publishers and PRIME's evaluation have it. */
   file: RegExp;
-  /** Where the hub has it; none: local files only. */
-  hub?: string;
+  /** Where the hub has it: ORG/NAME, and the folder of the set where a repository holds several. */
+  hub: string;
   ability: "math" | "code";
   maxNewTokens: number; // PRIME's evaluation: 4096, for the longest two 8192
   keep?: (row: DatasetRow) => boolean;
@@ -34,10 +34,18 @@ export const benchmarks = {
   },
   minerva: { title: "Minerva Math", file: /minerva.*\.(jsonl?|parquet)$/i, hub: "math-ai/minervamath", ability: "math", maxNewTokens: 4096 },
   olympiad: { title: "OlympiadBench", file: /olympiad.*\.(jsonl?|parquet)$/i, hub: "math-ai/olympiadbench", ability: "math", maxNewTokens: 4096 },
-  gsm8k: { title: "GSM8K", file: /^(gsm8k[\\/])?test\.jsonl$|gsm8k.*test.*\.(jsonl?|parquet)$/i, hub: "openai/gsm8k", ability: "math", maxNewTokens: 1024 },
+  gsm8k: {
+    title: "GSM8K",
+    file: /^(gsm8k[\\/])?test\.jsonl$|gsm8k.*test.*\.(jsonl?|parquet)$/i,
+    hub: "openai/gsm8k/main",
+    ability: "math",
+    maxNewTokens: 1024,
+  },
   humaneval: { title: "HumanEval", file: /human-?eval.*\.(jsonl?|parquet)(\.gz)?$/i, hub: "openai/openai_humaneval", ability: "code", maxNewTokens: 4096 },
-  mbpp: { title: "MBPP", file: /mbpp.*\.(jsonl?|parquet)$/i, hub: "google-research-datasets/mbpp", ability: "code", maxNewTokens: 4096 },
-  leetcode: { title: "LeetCode", file: /leetcode.*\.(jsonl?|parquet)$/i, ability: "code", maxNewTokens: 8192 },
+  /** EvalPlus's choice of MBPP's tasks, with MBPP's own tests: PRIME has the 399 of its first version, the hub the 378 that were kept later. */
+  mbpp: { title: "MBPP", file: /mbpp.*\.(jsonl?|parquet)$/i, hub: "evalplus/mbppplus", ability: "code", maxNewTokens: 4096 },
+  /** The contest problems of DeepSeek-Coder, as in PRIME's evaluation. */
+  leetcode: { title: "LeetCode", file: /leetcode.*\.(jsonl?|parquet)$/i, hub: "TechxGenus/LeetCode-Contest", ability: "code", maxNewTokens: 8192 },
 } as const satisfies Record<string, Benchmark>;
 
 export type BenchmarkName = keyof typeof benchmarks;
