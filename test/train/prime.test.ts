@@ -163,6 +163,14 @@ describe("options", () => {
     expect(Math.abs(steps[0]["reward/process"] as number)).toBeLessThan(1e-4);
   });
 
+  test("the sampling temperature is the policy's alone: an untrained PRM equals either reference at any temperature", async () => {
+    for (const reference of ["sft", "policy"] as const)
+      for (const prmUpdate of ["none", "after", "before"] as const) {
+        const { steps } = await train({ temperature: 0.5, reference, prmUpdate, prmLr: 1e-12, lr: 1e-12, steps: 1 });
+        expect(Math.abs(steps[0]["reward/process"] as number)).toBeLessThan(1e-5);
+      }
+  });
+
   test("the KL term holds the policy near the reference", async () => {
     const drift = async (klCoef: number) => {
       const { weights } = await train({ algo: "rloo", klCoef, steps: 6, policyEpochs: 2 });
