@@ -44,6 +44,13 @@ describe("sampleGroups", () => {
     expect(Array.from(seen[0].prompts[1])).toEqual(Array.from(tinyTask().tokenizer.encode(digits(9).prompt)));
   });
 
+  test("answers end where the tokenizer or the model says that text ends", async () => {
+    const { generate, seen } = scripted();
+    const { eosId } = tinyTask().tokenizer;
+    await sampleGroups({ generate, config: { eosTokenId: 3, eosTokenIds: [3, eosId, 5] } }, tinyTask(), problems, OPTIONS);
+    expect(seen[0].options).toMatchObject({ stop: { tokens: [eosId, 3, 5] } });
+  });
+
   for (const outcome of ["timeout", "error"] as const) {
     test(`a verdict "${outcome}" leaves its group undecided, and only it`, async () => {
       const verdict: Verdict = { score: 0, outcome, extracted: undefined, reason: "a test" };
@@ -73,6 +80,17 @@ describe("verifyAll", () => {
   test("a verifier that returns too few verdicts gives errors", async () => {
     const [verdict] = await verifyAll({ name: "short", verify: async () => [] }, items);
     expect(verdict).toMatchObject({ outcome: "error", reason: expect.stringContaining("0 verdicts for 1 answers") });
+  });
+
+  test("verdicts that are none give errors that say what is wrong with them, and leave the others alone", async () => {
+    const right: Verdict = { score: 1, outcome: "correct", extracted: "1", reason: "equal" };
+    const bad = [{ ...right, score: Number.NaN }, { ...right, score: 5 }, { ...right, outcome: "right" }, undefined, { score: true }] as unknown as Verdict[];
+    const verifier = { name: "odd", verify: async () => [right, ...bad] };
+    const [first, ...rest] = await verifyAll(verifier, new Array(6).fill(items[0]));
+    expect(first).toEqual(right);
+    expect(rest.map(({ outcome, score }) => [outcome, score])).toEqual(new Array(5).fill(["error", 0]));
+    expect(rest[0].reason).toBe("The verifier odd returned the score NaN; a score is a number from 0 to 1.");
+    expect(rest[2].reason).toContain('the outcome "right"');
   });
 
   test("an abort passes through", async () => {

@@ -5,6 +5,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { processStamp } from "../../ts/process_stamp.ts";
 import { listRuns, RunFolder } from "../../ts/run/run_folder.ts";
 
 let root: string;
@@ -69,6 +70,30 @@ describe("a run folder", () => {
     expect((await readdir(join(run.dir, "rollouts"))).sort()).toEqual(["step-000001.jsonl", "step-000002.jsonl"]);
     await run.appendMetrics({ step: 3, loss: 3 / 3 });
     expect(await readFile(join(run.dir, "metrics.jsonl"), "utf8")).toBe(unbroken);
+  });
+
+  test("an evaluation of the last step that the checkpoint does not know of is dropped, as it will be repeated", async () => {
+    const run = await RunFolder.create(root, "a", {});
+    const rows: Record<string, number>[] = [
+      { step: 1, "eval/accuracy": 0.5 },
+      { step: 2, loss: 1 },
+      { step: 2, "eval/accuracy": 0.6 },
+    ];
+    for (const row of rows) await run.appendMetrics(row);
+    await run.truncateMetricsAfter(2);
+    expect(await run.readMetrics()).toEqual(rows);
+    await run.truncateMetricsAfter(2, { evaluated: false });
+    expect(await run.readMetrics()).toEqual(rows.slice(0, 2));
+  });
+
+  test("a lock whose owner is still writing its name is not taken from it", async () => {
+    const run = await RunFolder.create(root, "a", {});
+    await run.close();
+    await writeFile(join(run.dir, ".lock"), "");
+    setTimeout(() => writeFile(join(run.dir, ".lock"), processStamp(process.ppid)), 50);
+    await expect(RunFolder.open(run.dir)).rejects.toThrow(`is in use by process ${process.ppid}`);
+    await writeFile(join(run.dir, ".lock"), ""); // and here the owner died before it had
+    await (await RunFolder.open(run.dir)).close();
   });
 
   test("runs are listed, the one changed last first", async () => {

@@ -21,6 +21,7 @@ describe("parsePrimeConfig refuses with one line that names the option", () => {
     ["groups of one", { samplesPerPrompt: 1 }, /samplesPerPrompt must be at least 2 for prime/],
     ["a filter that nothing passes", { algo: "reinforce", samplesPerPrompt: 1 }, /samplesPerPrompt 1 needs filterLow 0/],
     ["crossed filter bounds", { filterLow: 0.7, filterHigh: 0.3 }, /filterLow must not exceed filterHigh/],
+    ["a scale of process rewards that the estimator would ignore", { algo: "prime-grpo", normalizeProcess: "batch" }, /normalizeProcess batch .* "prime-grpo"/],
     ["a dual clip below 1", { dualClip: 0.5 }, /dualClip must be 0 \(off\) or above 1/],
   ];
   for (const [name, input, message] of cases) {
@@ -30,6 +31,10 @@ describe("parsePrimeConfig refuses with one line that names the option", () => {
       expect(parse).toThrow(expect.objectContaining({ code: "ERR_CONFIG" }));
     });
   }
+
+  test("a comparison with outcomes alone may keep the options of process rewards", () => {
+    expect(parsePrimeConfig({ algo: "rloo", normalizeProcess: "batch" }).algo).toBe("rloo");
+  });
 
   test("several problems, one line each", () => {
     expect(() => parsePrimeConfig({ bananas: 1, steps: -1, clipLow: 2 } as never)).toThrow(/steps[^\n]*\n[^\n]*clipLow[^\n]*\n[^\n]*bananas/);

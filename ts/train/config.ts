@@ -133,6 +133,8 @@ export function parsePrimeConfig(input: PrimeConfigInput): PrimeConfig {
   }
   if (config.filterLow > config.filterHigh) fail(`filterLow must not exceed filterHigh, but got ${config.filterLow} and ${config.filterHigh}.`);
   if (config.dualClip !== 0 && config.dualClip <= 1) fail(`dualClip must be 0 (off) or above 1, but got ${config.dualClip}.`);
+  if (config.normalizeProcess === "batch" && algorithms[config.algo].process && config.algo !== "prime")
+    fail(`normalizeProcess batch scales the process rewards of the algorithm prime alone, but algo is "${config.algo}": use std or none.`);
   return config;
 }
 

@@ -193,7 +193,7 @@ class SftTrainer {
       saved.close();
     }
     await this.options.model.loadOptimizer(join(dir, "policy.optimizer.safetensors"));
-    await this.options.run?.truncateMetricsAfter(step);
+    await this.options.run?.truncateMetricsAfter(step, { evaluated: this.state.evaluatedStep === step });
   }
 
   result(): SftResult {
