@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { describeOptions, parsePrimeConfig, parseSftConfig, primeConfigSchema, sftConfigSchema } from "../../ts/train/config.ts";
+import { flagsOf } from "../../ts/cli/flags.ts";
+import { parsePrimeConfig, parseSftConfig, primeConfigSchema, sftConfigSchema } from "../../ts/train/config.ts";
 
 describe("defaults", () => {
   test("an empty object is a complete config; parsing it again changes nothing", () => {
@@ -41,10 +42,10 @@ describe("parsePrimeConfig refuses with one line that names the option", () => {
   });
 });
 
-describe("describeOptions", () => {
+describe("the flags made of a schema", () => {
   for (const schema of [sftConfigSchema, primeConfigSchema]) {
     test("every option has a description, a type and the default that parsing gives", () => {
-      const options = describeOptions(schema);
+      const options = flagsOf(schema, "", "", {});
       const defaults = schema.parse({}) as Record<string, unknown>;
       expect(options.map((option) => option.name)).toEqual(Object.keys(defaults));
       for (const option of options) {
@@ -57,7 +58,7 @@ describe("describeOptions", () => {
   }
 
   test("algorithms are offered by name", () => {
-    expect(describeOptions(primeConfigSchema).find((option) => option.name === "algo")?.choices).toEqual(
+    expect(flagsOf(primeConfigSchema, "", "", {}).find((option) => option.name === "algo")?.choices).toEqual(
       expect.arrayContaining(["prime", "rloo", "reinforce", "grpo"]),
     );
   });
