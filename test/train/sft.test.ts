@@ -61,7 +61,10 @@ describe("runSft", () => {
 
   test("without held-out problems there is no held-out accuracy", async () => {
     const { model, run } = await setUp();
-    const result = await runSft({ task: { ...task, heldOut: [] }, model, run, config: { ...CONFIG, steps: 1 } });
+    const events: string[] = [];
+    const onEvent = ({ type }: TrainEvent) => events.push(type);
+    const result = await runSft({ task: { ...task, heldOut: [] }, model, run, config: { ...CONFIG, steps: 1 }, onEvent });
+    expect(events).not.toContain("eval");
     expect(result).toMatchObject({ stopped: false, accuracyBefore: undefined, accuracyAfter: undefined });
     expect((await run.readMetrics()).some((row) => "eval/accuracy" in row)).toBe(false);
   });
