@@ -60,6 +60,16 @@ describe("sampleGroups", () => {
     });
   }
 
+  test("a program that runs too long is an answer like a wrong one: its group is decided", async () => {
+    const verdict: Verdict = { score: 0, outcome: "timeout", settled: true, extracted: "while True: pass", reason: "a test" };
+    const verifier = gradedBy(({ response }) => (response === "1" ? verdict : 1));
+    const groups = await sampleGroups(scripted(), tinyTask(verifier), problems, OPTIONS);
+    expect(groups.map((group) => [group.decided, group.accuracy])).toEqual([
+      [true, 0.5],
+      [true, 0.5],
+    ]);
+  });
+
   test("an empty prompt is an error that names the problem", async () => {
     const empty = [{ position: 0, problem: { ...digits(0), prompt: "" } }];
     await expect(sampleGroups(scripted(), tinyTask(), empty, OPTIONS)).rejects.toMatchObject({

@@ -81,7 +81,7 @@ const OUTCOMES: Verdict["outcome"][] = ["correct", "wrong", "timeout", "error"];
 
 function makeGroup(position: number, problem: Problem, prompt: Int32Array, samples: Sample[]): Group {
   const accuracy = samples.reduce((sum, sample) => sum + sample.verdict.score, 0) / samples.length;
-  const decided = samples.every(({ verdict }) => verdict.outcome === "correct" || verdict.outcome === "wrong");
+  const decided = samples.every(({ verdict: { outcome, settled } }) => outcome === "correct" || outcome === "wrong" || (outcome === "timeout" && settled));
   return { position, problem, prompt, samples, accuracy, decided };
 }
 
