@@ -19,10 +19,12 @@ export type ErrorCode =
   | "ERR_MODEL_FORMAT"
   | "ERR_NON_FINITE"
   | "ERR_OUT_OF_MEMORY"
+  | "ERR_STATE"
   | "ERR_TOKENIZER"
   | "ERR_UNSUPPORTED"
   | (string & {});
 
+/** What primekit throws on purpose. `code` stays the same over versions; the message says what is wrong, in words for people; `cause` has the error behind it. */
 export class PrimekitError extends Error {
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {

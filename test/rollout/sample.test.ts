@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { PrimekitError } from "../../ts/errors.ts";
 import type { Rollout } from "../../ts/model.ts";
 import { sampleGroups, verifyAll } from "../../ts/rollout/sample.ts";
 import type { Verdict } from "../../ts/verifiers/types.ts";
@@ -85,6 +86,11 @@ describe("verifyAll", () => {
   test("a verifier that throws gives errors, with its reason", async () => {
     const verdicts = await verifyAll({ name: "broken", verify: () => Promise.reject(new Error("no memory")) }, items);
     expect(verdicts).toEqual([{ score: 0, outcome: "error", extracted: undefined, reason: "The verifier broken failed: no memory" }]);
+  });
+
+  test("a verifier that cannot work here at all stops the run", async () => {
+    const missing = new PrimekitError("ERR_UNSUPPORTED", "Pyodide is not installed.");
+    await expect(verifyAll({ name: "code", verify: () => Promise.reject(missing) }, items)).rejects.toBe(missing);
   });
 
   test("a verifier that returns too few verdicts gives errors", async () => {

@@ -63,7 +63,7 @@ export function encodePrompt(tokenizer: Pick<Tokenizer, "encode">, problem: Prob
   return ids;
 }
 
-/** Verdicts in the order of items. A verifier that throws, or returns what is no verdict, does not stop a run: such items come back as "error", with the reason. */
+/** Verdicts in the order of items. A verifier that throws, or returns what is no verdict, does not stop a run: such items come back as "error", with the reason. Throws only ERR_UNSUPPORTED (what it needs is not installed), and the abort. */
 export async function verifyAll(verifier: Verifier, items: readonly Item[], signal?: AbortSignal): Promise<Verdict[]> {
   try {
     const verdicts = await verifier.verify(items, { signal });
@@ -71,6 +71,7 @@ export async function verifyAll(verifier: Verifier, items: readonly Item[], sign
     return items.map(() => failedVerdict(`The verifier ${verifier.name} returned ${verdicts.length} verdicts for ${items.length} answers.`));
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof PrimekitError && error.code === "ERR_UNSUPPORTED") throw error; // nothing will ever be judged here
     return items.map(() => failedVerdict(`The verifier ${verifier.name} failed: ${error instanceof Error ? error.message : String(error)}`));
   }
 }

@@ -41,6 +41,7 @@ const shared = {
   maxSkippedUpdates: int(3, 1, "stop after so many non-finite updates in a row"),
 };
 
+/** Options of fine-tuning, each with its default and a description. */
 export const sftConfigSchema = z.strictObject({
   steps: int(600, 1, "optimizer steps"),
   batchSize: int(64, 1, "demonstrations per step"),
@@ -50,6 +51,7 @@ export const sftConfigSchema = z.strictObject({
   ...shared,
 });
 
+/** Options of PRIME and its siblings, likewise. */
 export const primeConfigSchema = z.strictObject({
   steps: int(100, 0, "rollout steps"),
   algo: choice(names(algorithms), "prime", `advantage estimator: ${summaries(algorithms)}`),
