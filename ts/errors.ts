@@ -49,7 +49,8 @@ export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "string") return value.length > 60 ? `the string ${JSON.stringify(value.slice(0, 60))}…` : `the string ${JSON.stringify(value)}`;
   if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${"length" in value ? String(value.length) : value.byteLength} elements`;
+  if (ArrayBuffer.isView(value))
+    return `${value.constructor.name.startsWith("I") ? "an" : "a"} ${value.constructor.name} of ${"length" in value ? String(value.length) : value.byteLength} elements`;
   if (Array.isArray(value)) return `an array of ${value.length} elements`;
   if (typeof value === "object") return `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
   return `a ${typeof value}`;
