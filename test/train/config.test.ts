@@ -16,7 +16,7 @@ describe("parsePrimeConfig refuses with one line that names the option", () => {
     ["wrong case", { prmlr: 1 }, /Did you mean prmLr\?/],
     ["a wrong type", { steps: "many" }, /option steps has the value "many"/],
     ["a fraction", { steps: 1.5 }, /option steps has the value 1\.5/],
-    ["NaN", { lr: Number.NaN }, /option lr/],
+    ["NaN", { lr: Number.NaN }, /option lr has the value NaN/],
     ["a negative rate", { prmLr: -1 }, /option prmLr has the value -1/],
     ["an unknown name", { algo: "ppo2" }, /option algo has the value "ppo2".*prime/],
     ["groups of one", { samplesPerPrompt: 1 }, /samplesPerPrompt must be at least 2 for prime/],

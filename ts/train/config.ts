@@ -155,7 +155,7 @@ function sentence(issue: z.core.$ZodIssue, schema: { shape: object }, input: unk
   const name = issue.path.join(".");
   if (name === "") return `The ${what} options must be an object: ${issue.message}.`;
   const got = (input as Record<string, unknown>)[String(issue.path[0])];
-  return `The ${what} option ${name} has the value ${JSON.stringify(got)}: ${issue.message}.`;
+  return `The ${what} option ${name} has the value ${typeof got === "number" ? got : JSON.stringify(got)}: ${issue.message}.`;
 }
 
 function unknownKey(key: string, known: readonly string[], what: string): string {

@@ -195,7 +195,7 @@ describe("chosen by the user", () => {
   test("field paths", () => {
     const { map } = chooseMapping({ prompt: "in.text", answer: "a.b", level: "hard" }, {});
     expect(JSON.parse(JSON.stringify(map({ in: { text: "Q" }, "a.b": 1, hard: "3" })))).toEqual({ prompt: "Q", answer: "1", level: 3 });
-    expect(() => map({ in: {} })).toThrow("The field in.text must hold a text, but holds undefined.");
+    expect(() => map({ in: {} })).toThrow("There is no field in.text; the row has in.");
   });
 
   test("a function, and what is wrong with what it returns", () => {
