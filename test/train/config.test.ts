@@ -15,6 +15,7 @@ describe("parsePrimeConfig refuses with one line that names the option", () => {
     ["a misspelt key, with a hint", { stepps: 1 }, /^stepps is not a PRIME option\. Did you mean steps\?$/],
     ["wrong case", { prmlr: 1 }, /Did you mean prmLr\?/],
     ["a wrong type", { steps: "many" }, /option steps has the value "many"/],
+    ["a share of nothing", { topP: 0 }, /option topP has the value 0/],
     ["a fraction", { steps: 1.5 }, /option steps has the value 1\.5/],
     ["NaN", { lr: Number.NaN }, /option lr has the value NaN/],
     ["a negative rate", { prmLr: -1 }, /option prmLr has the value -1/],

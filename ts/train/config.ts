@@ -59,7 +59,7 @@ export const primeConfigSchema = z.strictObject({
   promptsPerStep: int(64, 1, "prompts (groups) in an update"),
   samplesPerPrompt: int(4, 1, "answers per prompt (G); leave-one-out needs two"),
   temperature: positive(1, "sampling temperature"),
-  topP: real(1, 0, 1, "nucleus sampling; 1 = off"),
+  topP: z.number().gt(0).max(1).default(1).describe("nucleus sampling; 1 = off"),
   topK: int(0, 0, "sample among the k most likely tokens; 0 = off"),
   filterLow: real(0.2, 0, 1, "keep prompts with a mean accuracy of at least this"),
   filterHigh: real(0.8, 0, 1, "keep prompts with a mean accuracy of at most this"),
