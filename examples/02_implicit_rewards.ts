@@ -9,8 +9,8 @@
 // Here a tiny model does sums step by step and often forgets to carry. Its PRM sees right or wrong answers, never a step.
 import { arithmeticTask } from "../ts/data/arithmetic.ts";
 import { checkSteps } from "../ts/data/arithmetic_steps.ts";
+import { stepEnds } from "../ts/eval/steps.ts";
 import { implicitRewards, prmCrossEntropyLoss, stepRewards } from "../ts/kernels.ts";
-import { lineEnds } from "../ts/tokenizer/line_ends.ts";
 import { fineTune, mean, percent, type Rollouts, rollOut, tinyModel } from "./shared.ts";
 
 const BETA = 1;
@@ -62,11 +62,13 @@ async function judge({ batch, tokens, texts, problems }: Rollouts) {
   const { logprobs, offsets } = await prm.logprobs(batch); // [R] over the response tokens
   const ref = await reference.logprobs(batch);
   const { rewards, q } = implicitRewards(logprobs, ref.logprobs, offsets, { beta: BETA }); // [R] r_t and their running sums
-  const ends = tokens.map((ids) => lineEnds(task.tokenizer, ids));
+  const ends = tokens.map((ids) => stepEnds(task.tokenizer, ids));
   const stepOffsets = Int32Array.from({ length: ends.length + 1 }, (_, row) => ends.slice(0, row).reduce((sum, list) => sum + list.length, 0));
-  const { perStep } = stepRewards(q, offsets, Int32Array.from(ends.flatMap((list) => Array.from(list))), stepOffsets);
+  const { perStep } = stepRewards(q, offsets, Int32Array.from(ends.flat()), stepOffsets);
   const stepsOf = (text: string, row: number) =>
-    checkSteps(problems[row], text).map(({ line, correct }, k) => ({ row, line, correct, reward: perStep[stepOffsets[row] + k] }));
+    checkSteps(problems[row], text)
+      .filter(({ line }) => line.trim() !== "") // a blank line belongs to the step before it
+      .map(({ line, correct }, k) => ({ row, line, correct, reward: perStep[stepOffsets[row] + k] }));
   return { tokenRewards: tokens.map((_, row) => rewards.subarray(offsets[row], offsets[row + 1])), steps: texts.flatMap(stepsOf) };
 }
 

@@ -23,7 +23,7 @@ export interface Check {
 
 /** Quick ones that need no build: format, lint, types. */
 export function staticChecks(): Check[] {
-  const sources = ["core", "ops", "cpu", "cuda", "model", "dist", "binding"]
+  const sources = ["core", "ops", "cpu", "cuda", "model", "binding", "capi", "include"]
     .map((folder) => join("native", folder))
     .concat(
       join("test", "native"),

@@ -30,6 +30,12 @@ describe("the repository", () => {
     expect(files.filter((name) => statSync(join(ROOT, name)).size > 1 << 20)).toEqual([]);
   });
 
+  test("has sources that Node 22 runs as they are: it does not know `using`", () => {
+    const sources = Array.from(new Bun.Glob("ts/**/*.ts").scanSync(ROOT));
+    expect(sources.length).toBeGreaterThan(100);
+    expect(sources.filter((path) => /^\s*(await )?using \w+ =/m.test(read(path)))).toEqual([]);
+  });
+
   test("has the scripts that the documentation names", () => {
     const { scripts } = JSON.parse(read("package.json"));
     for (const name of ["train", "test", "bench", "check", "build", "build:js", "build:gyp", "test:sanitize"]) expect(scripts).toHaveProperty(name);

@@ -19,10 +19,12 @@ export type ErrorCode =
   | "ERR_MODEL_FORMAT"
   | "ERR_NON_FINITE"
   | "ERR_OUT_OF_MEMORY"
+  | "ERR_STATE"
   | "ERR_TOKENIZER"
   | "ERR_UNSUPPORTED"
   | (string & {});
 
+/** What primekit throws on purpose. `code` stays the same over versions; the message says what is wrong, in words for people; `cause` has the error behind it. */
 export class PrimekitError extends Error {
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
@@ -47,7 +49,8 @@ export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "string") return value.length > 60 ? `the string ${JSON.stringify(value.slice(0, 60))}…` : `the string ${JSON.stringify(value)}`;
   if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${"length" in value ? String(value.length) : value.byteLength} elements`;
+  if (ArrayBuffer.isView(value))
+    return `${value.constructor.name.startsWith("I") ? "an" : "a"} ${value.constructor.name} of ${"length" in value ? String(value.length) : value.byteLength} elements`;
   if (Array.isArray(value)) return `an array of ${value.length} elements`;
   if (typeof value === "object") return `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
   return `a ${typeof value}`;

@@ -9,6 +9,7 @@ export { areaUnderCurve, calibrationError, type ScoreQuality, scoreMargin, score
 export { type PrmStepLoss, type PrmStepLossInput, prmStepLoss } from "./algo/prm_steps.ts";
 export { type LabelledRow, type PrmUpdateOptions, updatePrm } from "./algo/prm_update.ts";
 export { processRewards } from "./algo/process_rewards.ts";
+export type { SkipCounter, UpdateResult } from "./algo/update.ts";
 export { type ArithmeticOptions, arithmeticTask } from "./data/arithmetic.ts";
 export { solutionWithError, solutionWithSlip, type WorkedSolution, workedSolution } from "./data/arithmetic_errors.ts";
 export { Dataset, type DatasetOptions, type DatasetReport, type DatasetRow } from "./data/dataset.ts";
@@ -23,8 +24,8 @@ export { type BadRow, type Format, type ReadOptions, readRecords, type SourceRec
 export type { Task } from "./data/task.ts";
 export type { Example, ExampleSource, Problem, ProblemSource, StepCheck } from "./data/types.ts";
 export { type ErrorCode, PrimekitError } from "./errors.ts";
-export { type Accuracy, measureAccuracy } from "./eval/accuracy.ts";
-export { type SampleAnswer, sampleAnswers } from "./eval/answers.ts";
+export { type Accuracy, type AccuracyOptions, measureAccuracy } from "./eval/accuracy.ts";
+export { type AnswersOptions, type SampleAnswer, sampleAnswers } from "./eval/answers.ts";
 export type { StoredAnswer } from "./eval/benchmark/answer_store.ts";
 export { type Benchmark, type BenchmarkName, benchmarks, findBenchmark, readBenchmark } from "./eval/benchmark/benchmarks.ts";
 export { type EvaluateOptions, evaluateBenchmark } from "./eval/benchmark/evaluate.ts";
@@ -41,8 +42,8 @@ export { resolveDataset, resolveModel } from "./hub/resolve.ts";
 export type { HubOptions, HubProgress } from "./hub/settings.ts";
 export * from "./kernels.ts";
 export * from "./model.ts";
-export { sampleGroups } from "./rollout/sample.ts";
-export { scoreRows } from "./rollout/score.ts";
+export { endTokens, type SampleOptions, sampleGroups } from "./rollout/sample.ts";
+export { type ScoreOptions, scoreRows } from "./rollout/score.ts";
 export { generateText, promptIds, type TextAnswer, type TextOptions } from "./rollout/text.ts";
 export type { Group, Row, Sample } from "./rollout/types.ts";
 export { RunFolder } from "./run/run_folder.ts";
@@ -51,8 +52,18 @@ export { encodeCompletion, encodeConversation, type LearnedTokens } from "./toke
 export { type PromptStyle, promptStyles, styleMessages } from "./tokenizer/prompts.ts";
 export { StreamDecoder } from "./tokenizer/stream.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";
-export { type PrimeConfig, parsePrimeConfig, parseSftConfig, primeConfigSchema, type SftConfig, sftConfigSchema } from "./train/config.ts";
+export {
+  type PrimeConfig,
+  type PrimeConfigInput,
+  parsePrimeConfig,
+  parseSftConfig,
+  primeConfigSchema,
+  type SftConfig,
+  type SftConfigInput,
+  sftConfigSchema,
+} from "./train/config.ts";
 export type { OnEvent, ResumePoint, TrainEvent } from "./train/events.ts";
+export { type MetricName, metricNames } from "./train/metrics.ts";
 export { type PrimeResult, type PrimeRunOptions, runPrime } from "./train/prime.ts";
 export { type PrmResult, type PrmRunOptions, runPrm } from "./train/prm.ts";
 export { type PrmConfig, type PrmConfigInput, parsePrmConfig, prmConfigSchema } from "./train/prm_config.ts";

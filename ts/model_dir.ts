@@ -34,6 +34,7 @@ export async function readModelJson(dir: string, name: string): Promise<Record<s
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") throw new PrimekitError("ERR_IO", `${dir} is no model's directory: it has no ${name}.`, { cause });
     throw new PrimekitError("ERR_IO", `Could not read ${file}: ${(cause as Error).message}.`, { cause });
   }
   try {

@@ -105,3 +105,28 @@ test.skipIf(!canMount)(
   },
   60_000,
 );
+
+describe("a command's name", () => {
+  const program = (...args: string[]) => run(args, "ts/cli/bin.ts");
+
+  test("in half lists what begins with it", async () => {
+    for (const args of [["prm"], ["prm", "--help"]]) {
+      const { code, stdout } = await program(...args);
+      expect(code).toBe(0);
+      expect(stdout.match(/^ {2}\S+ \w+/gm)).toEqual(["  prm train", "  prm score", "  prm view"]);
+    }
+  });
+
+  test("misspelt is an error with the closest one", async () => {
+    const words: [string[], string][] = [
+      [["prm", "viw"], 'There is no command "prm viw". Did you mean prm view? There are prm train, prm score, prm view.\n'],
+      [["trian"], 'There is no command "trian". Did you mean train? '],
+      [["--halp"], 'There is no command "--halp".'],
+    ];
+    for (const [args, message] of words) {
+      const { code, stderr } = await program(...args);
+      expect(stderr).toStartWith(`primekit: ${message}`);
+      expect(code).toBe(2);
+    }
+  });
+});

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { measureAccuracy } from "../../ts/eval/accuracy.ts";
 import { sampleAnswers } from "../../ts/eval/answers.ts";
-import { stepAccuracy, stepEnds } from "../../ts/eval/steps.ts";
+import { stepAccuracy, stepEnds, stepVerdicts } from "../../ts/eval/steps.ts";
 import { implicitRewards } from "../../ts/kernels.ts";
 import type { Rollout } from "../../ts/model.ts";
 import { scoreRows } from "../../ts/rollout/score.ts";
@@ -50,7 +50,10 @@ describe("stepEnds", () => {
     ["1\n2\n", [1, 3]],
     ["1\n\n2", [2, 3]],
     ["1", [0]],
-    ["\n1", [0, 1]],
+    ["\n1", [1]],
+    [" \n\n1\n2", [4, 5]],
+    ["1\n \n2", [3, 4]],
+    ["\n", [0]],
     ["", []],
   ];
   for (const [text, expected] of cases) {
@@ -59,6 +62,14 @@ describe("stepEnds", () => {
       expect(stepEnds(task.tokenizer, encode(text))).toEqual(expected);
     });
   }
+
+  test("there are as many as a task finds lines to judge, also where some are blank", () => {
+    const text = "\n1\n \n2\n\n3";
+    const checkSteps = (_: unknown, all: string) => all.split("\n").map((line) => ({ line, correct: line === "2", reason: "" }));
+    const ends = stepEnds(task.tokenizer, encode(text));
+    expect(stepVerdicts({ checkSteps }, digits(0), text, ends.length)).toEqual([false, true, false]);
+    expect(ends).toEqual([4, 7, 8]);
+  });
 
   test("the end-of-text token belongs to the last step, unless a line end came before it", () => {
     expect(stepEnds(task.tokenizer, Int32Array.of(...encode("1"), task.tokenizer.eosId))).toEqual([1]);

@@ -199,6 +199,20 @@ describe("stopping", () => {
     expect(new Set(stopped.map((r) => r.finishReason)).size).toBe(2);
   });
 
+  test("a stop token that is just the last allowed one is a stop, not a cut", async () => {
+    using model = await randomModel();
+    const options = { samples: 4, maxNewTokens: 40, seed: 12, stop: { tokens: [3, 30] } };
+    const stopped = await model.generate(prompts, options);
+    const lengths = [...new Set(stopped.filter(({ finishReason }) => finishReason === "stop").map(({ tokens }) => tokens.length))];
+    expect(lengths.length).toBeGreaterThan(2);
+    for (const maxNewTokens of lengths) {
+      const rollouts = await model.generate(prompts, { ...options, maxNewTokens });
+      expect(rollouts.map(({ finishReason }) => finishReason)).toEqual(
+        stopped.map(({ finishReason, tokens }) => (finishReason === "stop" && tokens.length <= maxNewTokens ? "stop" : "length")),
+      );
+    }
+  });
+
   // Token i is the letter i of the alphabet (and beyond it two letters at once), so stop strings cross token borders.
   const tokenBytes = (id: number) =>
     new TextEncoder().encode(id < 26 ? String.fromCharCode(97 + id) : String.fromCharCode(97 + id - 26) + String.fromCharCode(98 + id - 26));

@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { processStamp } from "../../ts/process_stamp.ts";
+import { writeFileAtomic } from "../../ts/run/io.ts";
 import { listRuns, RunFolder } from "../../ts/run/run_folder.ts";
 
 let root: string;
@@ -69,6 +71,47 @@ describe("a run folder", () => {
     expect((await readdir(join(run.dir, "rollouts"))).sort()).toEqual(["step-000001.jsonl", "step-000002.jsonl"]);
     await run.appendMetrics({ step: 3, loss: 3 / 3 });
     expect(await readFile(join(run.dir, "metrics.jsonl"), "utf8")).toBe(unbroken);
+  });
+
+  test("an evaluation of the last step that the checkpoint does not know of is dropped, as it will be repeated", async () => {
+    const run = await RunFolder.create(root, "a", {});
+    const rows: Record<string, number>[] = [
+      { step: 1, "eval/accuracy": 0.5 },
+      { step: 2, loss: 1 },
+      { step: 2, "eval/accuracy": 0.6 },
+    ];
+    for (const row of rows) await run.appendMetrics(row);
+    await run.truncateMetricsAfter(2);
+    expect(await run.readMetrics()).toEqual(rows);
+    await run.truncateMetricsAfter(2, { evaluated: false });
+    expect(await run.readMetrics()).toEqual(rows.slice(0, 2));
+  });
+
+  test("a file written by several at once is one of theirs, whole; links stay links, and what is no file is written to, not replaced", async () => {
+    const file = join(root, "file");
+    const contents = Array.from({ length: 20 }, (_, i) => String(i).repeat(10_000 * (i + 1)));
+    await Promise.all(contents.map((content) => writeFileAtomic(file, content)));
+    expect(contents).toContain(await readFile(file, "utf8"));
+    for (const [name, target] of [
+      ["link", file],
+      ["device", "/dev/null"],
+    ]) {
+      await symlink(target, join(root, name));
+      await writeFileAtomic(join(root, name), "new");
+      expect(await readlink(join(root, name))).toBe(target);
+    }
+    expect(await readFile(file, "utf8")).toBe("new");
+    expect((await readdir(root)).sort()).toEqual(["device", "file", "link"]);
+  });
+
+  test("a lock whose owner is still writing its name is not taken from it", async () => {
+    const run = await RunFolder.create(root, "a", {});
+    await run.close();
+    await writeFile(join(run.dir, ".lock"), "");
+    setTimeout(() => writeFile(join(run.dir, ".lock"), processStamp(process.ppid)), 50);
+    await expect(RunFolder.open(run.dir)).rejects.toThrow(`is in use by process ${process.ppid}`);
+    await writeFile(join(run.dir, ".lock"), ""); // and here the owner died before it had
+    await (await RunFolder.open(run.dir)).close();
   });
 
   test("runs are listed, the one changed last first", async () => {

@@ -4,7 +4,6 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { arithmeticTokenizerConfig, arithmeticTokenizerJson } from "../../ts/data/arithmetic_tokenizer.ts";
-import { lineEnds } from "../../ts/tokenizer/line_ends.ts";
 import { Tokenizer } from "../../ts/tokenizer/tokenizer.ts";
 
 const root = join(import.meta.dir, "..", "..");
@@ -171,15 +170,6 @@ test("what would be carried out differently is refused, by name", () => {
     change(json, config);
     expect(() => Tokenizer.fromJson(json, config)).toThrow(name);
   }
-});
-
-test("line ends cut a response into steps", () => {
-  const tokenizer = small();
-  const ids = tokenizer.encode("[ADVANCE] 1+1=2\n[OUTPUT] \\boxed{2}<|im_end|>");
-  const ends = Array.from(lineEnds(tokenizer, ids));
-  expect(ends).toEqual([6, ids.length - 1]);
-  expect(tokenizer.decode(ids.slice(0, ends[0] + 1))).toBe("[ADVANCE] 1+1=2\n");
-  expect(lineEnds(tokenizer, [])).toHaveLength(0);
 });
 
 const shared = join(root, "..", "shared");

@@ -163,6 +163,14 @@ describe("options", () => {
     expect(Math.abs(steps[0]["reward/process"] as number)).toBeLessThan(1e-4);
   });
 
+  test("the sampling temperature is the policy's alone: an untrained PRM equals either reference at any temperature", async () => {
+    for (const reference of ["sft", "policy"] as const)
+      for (const prmUpdate of ["none", "after", "before"] as const) {
+        const { steps } = await train({ temperature: 0.5, reference, prmUpdate, prmLr: 1e-12, lr: 1e-12, steps: 1 });
+        expect(Math.abs(steps[0]["reward/process"] as number)).toBeLessThan(1e-5);
+      }
+  });
+
   test("the KL term holds the policy near the reference", async () => {
     const drift = async (klCoef: number) => {
       const { weights } = await train({ algo: "rloo", klCoef, steps: 6, policyEpochs: 2 });
@@ -174,6 +182,16 @@ describe("options", () => {
 });
 
 describe("draws", () => {
+  test("without a filter every draw is used: no answer is thrown away", async () => {
+    const { steps } = await train({ algo: "rloo", filterLow: 0, filterHigh: 1 });
+    for (const metrics of steps) expect(metrics).toMatchObject({ "rollout/prompts": 4, "rollout/kept": 4, "rollout/surplus": 0 });
+  });
+
+  test("without held-out problems there is no held-out accuracy", async () => {
+    const { result } = await train({ algo: "rloo", steps: 1 }, { ...tinyTask(), heldOut: [] });
+    expect(result).toMatchObject({ stopped: false, accuracyBefore: undefined, accuracyAfter: undefined });
+  });
+
   test("prompts advance: none is drawn again unless it passed the filter and found no place", async () => {
     const drawn: number[] = [];
     const source = (index: number) => {
@@ -361,6 +379,21 @@ describe("reproducible and resumable", () => {
     expect(await weightsOf(policy)).toEqual(whole.weights);
     expect(await timelessMetrics(run)).toEqual(whole.metrics);
     expect(existsSync(join(run.dir, "rollouts", "step-000003.jsonl"))).toBe(false);
+  });
+
+  test("stopped in an evaluation, resumed, killed after it and resumed again: the evaluation stands there once", async () => {
+    const whole = await unbroken();
+    const run = await makeRun();
+    const options = { config: { ...CONFIG, ...BUSY }, task: tinyTask(), run };
+    await runPrime({ ...options, policy: await makeModel(), ...stopAt(1, (event: TrainEvent) => phase("eval")(event) && event.step === 2) });
+    expect((await run.newestCheckpoint())?.state).toMatchObject({ step: 2, evaluatedStep: 0 });
+    const die = (event: TrainEvent) => {
+      if (event.type === "step") throw new Error("killed");
+    };
+    const killed = runPrime({ ...options, policy: await makeModel(), resume: await run.newestCheckpoint(), onEvent: die });
+    await expect(killed).rejects.toThrow("killed");
+    await runPrime({ ...options, policy: await makeModel(), resume: await run.newestCheckpoint() });
+    expect(await timelessMetrics(run)).toEqual(whole.metrics);
   });
 
   test("a checkpoint of something else is refused", async () => {

@@ -59,6 +59,16 @@ describe("runSft", () => {
     expect(result).toMatchObject({ step: 5, stopped: false, accuracyAfter: 1 });
   });
 
+  test("without held-out problems there is no held-out accuracy", async () => {
+    const { model, run } = await setUp();
+    const events: string[] = [];
+    const onEvent = ({ type }: TrainEvent) => events.push(type);
+    const result = await runSft({ task: { ...task, heldOut: [] }, model, run, config: { ...CONFIG, steps: 1 }, onEvent });
+    expect(events).not.toContain("eval");
+    expect(result).toMatchObject({ stopped: false, accuracyBefore: undefined, accuracyAfter: undefined });
+    expect((await run.readMetrics()).some((row) => "eval/accuracy" in row)).toBe(false);
+  });
+
   test("starts AdamW afresh, whatever the model went through before", async () => {
     const weights = [];
     for (const wasTrained of [false, true]) {

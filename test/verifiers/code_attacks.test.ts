@@ -111,10 +111,11 @@ describe("bombs end at their limit", () => {
     const programs = Object.values(bombs).flatMap((code, i): [Form, string][] => [[FORMS[i % 3], code]]);
     const inside: [Form, string][] = [["call", "def f(x):\n    while True: pass"]];
     const verdicts = await attack([...programs, ...inside], hasty);
-    for (const [i, { outcome, score, reason }] of verdicts.entries()) {
+    for (const [i, { outcome, score, reason, settled }] of verdicts.entries()) {
       const memory = outcome === "wrong" && reason.includes("MemoryError"); // what came first for the endless list
       expect(outcome === "timeout" || memory, `${[...programs, ...inside][i][1]}: ${outcome}, ${reason}`).toBe(true);
       expect(score).toBe(0);
+      expect(settled ?? false).toBe(outcome === "timeout");
       if (outcome === "timeout") expect(reason).toBe("The program ran for more than 0.5 s.");
     }
   });

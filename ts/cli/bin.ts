@@ -1,4 +1,4 @@
-#!/usr/bin/env bun
+#!/usr/bin/env node
 // The package's binary, `primekit`.
 import { runProgram } from "./main.ts";
 

@@ -32,9 +32,7 @@ export const downloadCommand: Command = {
       process.stdout.write(`${dir}\n`);
       return 0;
     } catch (error) {
-      const code = interrupt.exitCode();
-      if (code === undefined) throw error;
-      return code;
+      return interrupt.exitCodeFor(error);
     } finally {
       progress.stop();
       interrupt.dispose();

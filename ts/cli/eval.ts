@@ -77,8 +77,7 @@ async function evaluate(options: Options): Promise<number> {
     await writeReport(settings, results);
     return 0;
   } catch (error) {
-    const code = interrupt.exitCode();
-    if (code === undefined) throw error;
+    const code = interrupt.exitCodeFor(error);
     process.stderr.write("Stopped; the same command goes on from here.\n");
     return code;
   } finally {

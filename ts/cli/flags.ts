@@ -74,11 +74,6 @@ export function mergeOptions(base: Options, over: Options): Options {
 
 type FlatSchema = z.ZodObject<Record<string, z.ZodDefault<z.ZodType>>>;
 
-/** The path of every value. */
-export function optionPaths(options: Options, prefix = ""): string[] {
-  return Object.entries(options).flatMap(([key, value]) => (typeof value === "object" ? optionPaths(value, `${prefix}${key}.`) : [`${prefix}${key}`]));
-}
-
 /** The flags of a flat schema; `defaults` stand in for the schema's own. */
 export function flagsOf(schema: z.ZodObject, section: string, prefix: string, defaults: Options): Flag[] {
   return Object.entries((schema as FlatSchema).shape).map(([key, field]) => {

@@ -14,6 +14,7 @@ import { flagsOf, type Options } from "./flags.ts";
 import { chat } from "./generate_chat.ts";
 import { answerFile, answerOne } from "./generate_prompts.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
+import { withModels } from "./with_models.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
 const count = (fallback: number, min: number, description: string) => z.number().int().min(min).default(fallback).describe(description);
@@ -81,13 +82,16 @@ async function generate(options: Options): Promise<number> {
   const hub = createDownloadProgress(process.stderr);
   const dir = await resolveModel(config.model, hub).finally(hub.stop);
   const tokenizer = await Tokenizer.load(dir);
-  using model = await Model.load(dir, { dtype: config.dtype, trainable: false });
+  return withModels([() => Model.load(dir, { dtype: config.dtype, trainable: false })], (model) => speak(model, tokenizer, config, stop));
+}
+
+function speak(model: Model, tokenizer: Tokenizer, config: GenerateConfig, stop: string[]): Promise<number> {
   const { samples, maxNewTokens, temperature, topP, topK, seed, slots } = config;
   const sampling = { samples, maxNewTokens, temperature, topP, topK, seed, stop, maxBatch: slots };
   const speaker = { model, tokenizer, sampling, config: { ...config, plain: config.plain || !tokenizer.hasChatTemplate } };
   checkTokenizerFits(tokenizer, model.config, `The model ${config.model}`);
-  if (config.chat) return await chat(speaker); // awaited: the model is closed when this function returns
-  return await (config.prompts === "" ? answerOne(speaker) : answerFile(speaker));
+  if (config.chat) return chat(speaker);
+  return config.prompts === "" ? answerOne(speaker) : answerFile(speaker);
 }
 
 function check(config: GenerateConfig, given: Options): void {

@@ -1,4 +1,5 @@
 // Ctrl-C, SIGTERM and a closed terminal: the first asks the work to stop at its next safe point, the second ends the process at once.
+import { isAbort } from "../train/stop.ts";
 
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const; // 128 + the signal's number, as shells have it
 type SignalName = keyof typeof EXIT_CODES;
@@ -7,6 +8,8 @@ export interface Interrupt {
   signal: AbortSignal;
   /** The exit code to end with when a signal came. */
   exitCode(): number | undefined;
+  /** The same for an error that says no more than that a signal came; any other is thrown on. */
+  exitCodeFor(error: unknown): number;
   dispose(): void;
 }
 
@@ -28,6 +31,10 @@ export function listenForInterrupt(say: (line: string) => void): Interrupt {
   return {
     signal: controller.signal,
     exitCode: () => received && EXIT_CODES[received],
+    exitCodeFor(error) {
+      if (!received || !isAbort(error, controller.signal)) throw error;
+      return EXIT_CODES[received];
+    },
     dispose: () => {
       clearInterval(watch);
       for (const name of names) process.off(name, onSignal);

@@ -3,6 +3,7 @@ import { relative } from "node:path";
 import { type CommandDef, runCommand } from "citty";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
+import { VERSION } from "../version.ts";
 import { type Command, helpOf, prepareArgs, toCitty } from "./command.ts";
 import { downloadCommand } from "./download.ts";
 import { evalCommand } from "./eval.ts";
@@ -38,13 +39,18 @@ export async function runMain(rawArgs: string[] = process.argv.slice(2)): Promis
 /** The `primekit` program: a command's name first. */
 export async function runProgram(rawArgs: string[] = process.argv.slice(2)): Promise<void> {
   await guard(async () => {
-    const [name, ...rest] = rawArgs;
-    if (name === undefined || name === "--help" || name === "-h") return print(overview());
+    const [first = "--help", second = "--help"] = rawArgs;
+    if (first === "--help" || first === "-h") return print(overview(COMMANDS));
+    if (first === "--version") return print(VERSION);
     // a command's name is one word, or two: "train", "prm train"
-    const command = COMMANDS.find((candidate) => candidate.name === name || candidate.name === `${name} ${rest[0]}`);
-    if (command) return runOne(command, rest.slice(command.name.split(" ").length - 1), `primekit ${command.name}`);
-    const names = COMMANDS.map((candidate) => candidate.name);
-    throw new PrimekitError("ERR_CONFIG", `There is no command ${JSON.stringify(name)}.${didYouMean(name, names)} There are ${names.join(", ")}.`);
+    const words = second.startsWith("-") ? [first] : [first, second];
+    const command = COMMANDS.find(({ name }) => name === words[0] || name === words.join(" "));
+    if (command) return runOne(command, rawArgs.slice(command.name.split(" ").length), `primekit ${command.name}`);
+    const group = COMMANDS.filter(({ name }) => name.startsWith(`${words[0]} `));
+    if (group.length > 0 && words.length === 1) return print(overview(group));
+    const asked = group.length > 0 ? words.join(" ") : words[0];
+    const names = (group.length > 0 ? group : COMMANDS).map(({ name }) => name);
+    throw new PrimekitError("ERR_CONFIG", `There is no command ${JSON.stringify(asked)}.${didYouMean(asked, names)} There are ${names.join(", ")}.`);
   });
 }
 
@@ -77,9 +83,9 @@ async function guard(work: () => Promise<void>): Promise<void> {
   }
 }
 
-function overview(): string {
-  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
-  const lines = COMMANDS.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
+function overview(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
   return ["Usage: primekit COMMAND [options]", "", ...lines, "", "primekit COMMAND --help lists a command's options."].join("\n");
 }
 

@@ -19,6 +19,7 @@ import type { Command } from "./command.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { percent, table } from "./format.ts";
 import { locate, sameTokenizer } from "./prm_models.ts";
+import { withModels } from "./with_models.ts";
 
 const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
 const text = (description: string) => z.string().default("").describe(description);
@@ -78,15 +79,16 @@ export async function judgeWith({ examples, settings, ...models }: JudgeJob): Pr
   if (settings.threads > 0) native().setThreads(settings.threads);
   const tokenizer = await Tokenizer.load(phi);
   await sameTokenizer(tokenizer, phi, ref);
-  using prm = await Model.load(phi, { dtype: settings.dtype, trainable: false });
-  using reference = await Model.load(ref, { dtype: settings.dtype, trainable: false });
   const onProgress = (done: number, total: number) => {
     if (process.stderr.isTTY) process.stderr.write(`\r${Math.floor((100 * done) / total)} % judged${done === total ? "\n" : ""}`);
   };
   const onWarning = (message: string) => void process.stderr.write(`${message}\n`);
   const cacheOf = async (model: string) => ({ dir: settings.cache, modelId: await modelIdentity(model) });
   const caches = settings.cache ? { prm: await cacheOf(phi), reference: await cacheOf(ref) } : undefined;
-  return await judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, caches, onProgress, onWarning });
+  const loads = [phi, ref].map((dir) => () => Model.load(dir, { dtype: settings.dtype, trainable: false }));
+  return withModels(loads, (prm, reference) =>
+    judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, caches, onProgress, onWarning }),
+  );
 }
 
 /** The first `show` answers as text, and how the scores agree with the labels where there are some. */

@@ -13,7 +13,7 @@ import { listRuns, RunFolder } from "../run/run_folder.ts";
 import { didYouMean } from "../suggest.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
-import { type PrmResult, runPrm } from "../train/prm.ts";
+import { type PrmResult, type PrmRunOptions, runPrm } from "../train/prm.ts";
 import { type PrmConfig, parsePrmConfig, prmConfigSchema } from "../train/prm_config.ts";
 import { preparePrmData } from "../train/prm_data.ts";
 import type { Command } from "./command.ts";
@@ -24,6 +24,7 @@ import { listenForInterrupt } from "./interrupt.ts";
 import { locate, sameTokenizer } from "./prm_models.ts";
 import { createProgress } from "./progress.ts";
 import { renderPlace } from "./report.ts";
+import { withModels } from "./with_models.ts";
 
 const choices = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
 
@@ -114,11 +115,17 @@ async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean,
   const tokenizer = await Tokenizer.load(place.model);
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
   const examples = preparePrmData(tokenizer, await readAll(place), { ...config, promptFormat: place.promptFormat });
-  using model = await Model.load(place.model, { dtype: place.dtype });
-  const reference = place.ref ? await Model.load(place.ref, { dtype: place.dtype, trainable: false }) : undefined;
+  const loads = [() => Model.load(place.model, { dtype: place.dtype })];
+  if (place.ref) loads.push(() => Model.load(place.ref, { dtype: place.dtype, trainable: false }));
+  const job: PrmJob = { kind: "prm", place, prm: config };
+  return withModels(loads, (model, reference) => trainModel(job, { config, tokenizer, examples, model, reference }, resumes, invocation));
+}
+
+/** In the run folder, with the models open. */
+async function trainModel(job: PrmJob, options: PrmRunOptions, resumes: boolean, invocation: string): Promise<number> {
+  const { place } = job;
   const progress = createProgress(process.stderr);
   const interrupt = listenForInterrupt(progress.say);
-  const job: PrmJob = { kind: "prm", place, prm: config };
   const run = resumes ? await RunFolder.open(resolve(place.runs, place.run)) : await RunFolder.create(place.runs, place.run, job);
   try {
     if (resumes) await run.writeConfig(job);
@@ -127,15 +134,13 @@ async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean,
     for (const sentence of resume?.skipped ?? []) progress.say(`${sentence} Going on from step ${resume?.step} instead.`);
     if (resumes && !resume) await run.truncateMetricsAfter(-1); // killed before its first checkpoint: it starts over
     const referenceCache = { dir: place.cache || join(place.runs, ".reference"), modelId: await modelIdentity(place.ref || place.model) };
-    const io = { run, resume, signal: interrupt.signal, onEvent: progress.onEvent };
-    const result = await runPrm({ config, tokenizer, examples, model, reference, referenceCache, ...io });
+    const result = await runPrm({ ...options, referenceCache, run, resume, signal: interrupt.signal, onEvent: progress.onEvent });
     progress.stop();
     process.stdout.write(`\n${[result.stopped ? "" : renderResult(result), renderPlace(run.dir, result.stopped, invocation)].filter(Boolean).join("\n\n")}\n`);
     return interrupt.exitCode() ?? 0;
   } finally {
     progress.stop();
     interrupt.dispose();
-    reference?.close();
     await run.close();
   }
 }

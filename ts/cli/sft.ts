@@ -57,9 +57,7 @@ async function sft(options: Options, invocation: string): Promise<number> {
     process.stdout.write(`\n${parts.filter(Boolean).join("\n\n")}\n`);
     return interrupt.exitCode() ?? 0;
   } catch (error) {
-    const code = interrupt.exitCode();
-    if (code === undefined || error !== interrupt.signal.reason) throw error;
-    return code; // interrupted before the first step
+    return interrupt.exitCodeFor(error); // interrupted before the first step
   } finally {
     progress.stop();
     interrupt.dispose();

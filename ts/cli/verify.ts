@@ -46,9 +46,7 @@ export const verifyCommand: Command = {
       process.stdout.write(`${summary(verdicts, (performance.now() - began) / 1000)}\n`);
       return 0;
     } catch (error) {
-      const code = interrupt.exitCode();
-      if (code === undefined) throw error;
-      return code;
+      return interrupt.exitCodeFor(error);
     } finally {
       interrupt.dispose();
       await verifier.close?.();

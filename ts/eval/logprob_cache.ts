@@ -17,7 +17,7 @@ export interface LogprobCache {
   modelId: string; // of modelIdentity()
 }
 
-export interface CachedScoreOptions extends ScoreOptions {
+export interface CachedScoreOptions extends Omit<ScoreOptions, "temperature"> {
   cache?: LogprobCache;
   onProgress?: (done: number, total: number) => void; // rows
   onWarning?: (message: string) => void;
@@ -36,7 +36,7 @@ export async function cachedLogprobs(model: Pick<Model, "logprobs"> & { dtype?: 
     const size = offsets[begin + block.length] - offsets[begin];
     const file = o.cache && join(o.cache.dir, `${blockKey(o.cache.modelId, model.dtype ?? "", block)}.f32`);
     const found = file && (await readBlock(file, size, o.onWarning));
-    const values = found || (await scoreRows(model, block, o));
+    const values = found || (await scoreRows(model, block, { maxTokensPerBatch: o.maxTokensPerBatch, signal: o.signal }));
     if (file && !found) await writeBlock(file, values);
     all.set(values, offsets[begin]);
     o.onProgress?.(begin + block.length, rows.length);

@@ -4,15 +4,21 @@ import type { Task } from "../data/task.ts";
 import type { Problem } from "../data/types.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** Positions of the last token of each step: the last token of every run of line ends, and the last token of the answer. Rising, without doubles. */
+/**
+ * Positions of the last token of each step: the last token of every line, and the last token of the answer. Rising, without doubles. Blank lines belong to
+ * the step before them, or to the first.
+ */
 export function stepEnds(tokenizer: Pick<Tokenizer, "tokenBytes">, tokens: Int32Array): number[] {
-  const newline = 0x0a;
   const ends: number[] = [];
+  let blank = true; // the line under way, so far
   tokens.forEach((token, t) => {
     const bytes = tokenizer.tokenBytes(token);
-    const blank = bytes.length > 0 && bytes.every((byte) => byte === newline);
-    if (blank && ends.at(-1) === t - 1) ends[ends.length - 1] = t;
-    else if (t === tokens.length - 1 || bytes.includes(newline)) ends.push(t);
+    blank &&= bytes.length > 0 && bytes.every((byte) => SPACES.includes(byte)); // the end of text has no bytes
+    const isLast = t === tokens.length - 1;
+    if (!isLast && !bytes.includes(NEWLINE)) return;
+    if (!blank || (isLast && ends.length === 0)) ends.push(t);
+    else if (ends.length > 0) ends[ends.length - 1] = t;
+    blank = true;
   });
   return ends;
 }
@@ -46,3 +52,8 @@ export function stepAccuracy(answers: readonly JudgedSteps[]): number | undefine
   }
   return counted === 0 ? undefined : sum / counted;
 }
+
+// --- internal ---
+
+const NEWLINE = 0x0a;
+const SPACES = [0x20, 0x09, 0x0d, NEWLINE];

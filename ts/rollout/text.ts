@@ -5,6 +5,7 @@ import type { ChatMessage } from "../tokenizer/chat.ts";
 import { StopFilter } from "../tokenizer/stop_filter.ts";
 import { StreamDecoder } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { endTokens } from "./sample.ts";
 
 export interface TextOptions extends Omit<GenerateOptions, "stop" | "onToken"> {
   /** Texts at which an answer ends; they are not part of it. It also ends at the end-of-text tokens of tokenizer and model. */
@@ -20,9 +21,7 @@ export interface TextAnswer extends Rollout {
 /** Answers to prompts of token ids (see promptIds), prompt-major. Throws what Model.generate throws. */
 export async function generateText(model: Model, tokenizer: Tokenizer, prompts: readonly Int32Array[], options: TextOptions): Promise<TextAnswer[]> {
   const { stop: strings = [], onText, ...rest } = options;
-  const { eosTokenId, eosTokenIds = [] } = model.config;
-  const ends = [tokenizer.eosId, eosTokenId, ...eosTokenIds].filter((id) => id !== undefined);
-  const stop = { tokens: [...new Set(ends)], strings, tokenBytes: (id: number) => tokenizer.tokenBytes(id) };
+  const stop = { tokens: endTokens(tokenizer, model.config), strings, tokenBytes: (id: number) => tokenizer.tokenBytes(id) };
   const streams = new Map<number, TextStream>();
   const onToken = (token: number, sequence: number) => {
     let stream = streams.get(sequence);

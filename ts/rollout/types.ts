@@ -19,7 +19,7 @@ export interface Group {
   prompt: Int32Array; // token ids
   samples: Sample[]; // [G]
   accuracy: number; // mean score of the samples
-  decided: boolean; // false when the verifier reached no judgement on a sample (time-out, error): its label is unknown, so the group is not trained on
+  decided: boolean; // false when the verifier reached no judgement on a sample (error, time-out of the judging): its label is unknown, so the group is not trained on
 }
 
 /** One sequence of an update: context tokens, then the tokens that are scored. */

@@ -1,7 +1,7 @@
 // File operations that survive a crash, and one clear sentence for whatever the file system refuses.
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { open, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PrimekitError } from "../errors.ts";
 
@@ -46,10 +46,18 @@ export async function flush(path: string): Promise<void> {
   }
 }
 
-/** Replaces a file as a whole: whoever reads it, even after a crash, sees the old content or the new, never a part. */
+let written = 0; // makes the names of files under way differ
+
+/**
+ * Replaces a file as a whole: whoever reads it, even after a crash, sees the old content or the new, never a part. Links are followed; what is no
+ * file (/dev/stdout) is written to as it is.
+ */
 export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  const beside = join(dirname(path), `.tmp-${basename(path)}`);
   await withIo(`write ${path}`, async () => {
+    const target = await realpath(path).catch(() => path); // not there yet
+    const old = await stat(target).catch(() => undefined);
+    if (old && !old.isFile()) return writeFile(target, content);
+    const beside = join(dirname(target), `.tmp-${process.pid}-${written++}-${basename(target)}`);
     try {
       const handle = await open(beside, "w");
       try {
@@ -58,8 +66,8 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
       } finally {
         await handle.close();
       }
-      await rename(beside, path);
-      await flush(dirname(path));
+      await rename(beside, target);
+      await flush(dirname(target));
     } catch (error) {
       await rm(beside, { force: true });
       throw error;

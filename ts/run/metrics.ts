@@ -14,10 +14,10 @@ export async function readRows(file: string): Promise<MetricsRow[]> {
   return (await readLines(file)).map((line) => JSON.parse(line) as MetricsRow);
 }
 
-/** Drops every row whose `step` is greater, so that a resumed run appends exactly what an unbroken one would have. */
-export async function truncateAfter(file: string, step: number): Promise<void> {
+/** Drops every row that `keeps` does not keep, so that a resumed run appends exactly what an unbroken one would have. */
+export async function filterRows(file: string, keeps: (row: MetricsRow) => boolean): Promise<void> {
   const lines = await readLines(file);
-  const kept = lines.filter((line) => Number((JSON.parse(line) as MetricsRow).step ?? 0) <= step);
+  const kept = lines.filter((line) => keeps(JSON.parse(line) as MetricsRow));
   await writeFileAtomic(file, kept.map((line) => `${line}\n`).join(""));
 }
 

@@ -6,7 +6,7 @@ import { PrimekitError } from "../errors.ts";
 import { type FoundCheckpoint, findNewest, removeLeftovers, saveCheckpoint } from "./checkpoints.ts";
 import { flush, withIo, writeFileAtomic } from "./io.ts";
 import { releaseLock, takeLock } from "./lock.ts";
-import { appendRow, type MetricsRow, readRows, removeRolloutsAfter, truncateAfter } from "./metrics.ts";
+import { appendRow, filterRows, type MetricsRow, readRows, removeRolloutsAfter } from "./metrics.ts";
 
 export type { FoundCheckpoint, MetricsRow };
 
@@ -105,9 +105,15 @@ export class RunFolder {
     return findNewest(join(this.dir, "checkpoints"));
   }
 
-  /** Drops metrics and rollouts of later steps: call it after loading a checkpoint, with its step. */
-  async truncateMetricsAfter(step: number): Promise<void> {
-    await truncateAfter(join(this.dir, "metrics.jsonl"), step);
+  /**
+   * Drops metrics and rollouts of later steps: call it after loading a checkpoint, with its step. With `evaluated: false` (the checkpoint is from before
+   * this step's evaluation, which will be repeated) also the rows of that.
+   */
+  async truncateMetricsAfter(step: number, { evaluated = true } = {}): Promise<void> {
+    await filterRows(join(this.dir, "metrics.jsonl"), (row) => {
+      const at = Number(row.step ?? 0);
+      return at < step || (at === step && (evaluated || !Object.keys(row).some((name) => name.startsWith("eval/"))));
+    });
     await removeRolloutsAfter(join(this.dir, "rollouts"), step);
   }
 

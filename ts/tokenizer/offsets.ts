@@ -102,5 +102,9 @@ function independentPieces(text: string, { normalize }: OffsetSource): string[] 
 }
 
 function notOfThisText(cause?: unknown): PrimekitError {
-  return new PrimekitError("ERR_TOKENIZER", "Character offsets cannot be given: the tokens, put together, are not the text that was encoded.", { cause });
+  return new PrimekitError(
+    "ERR_TOKENIZER",
+    "Where the tokens of the text begin cannot be told: the tokens, put together, are not the text that was encoded; the tokenizer may lack some of its characters.",
+    { cause },
+  );
 }

@@ -2,6 +2,7 @@
 import { rangeError } from "../errors.ts";
 import type { ChatMessage } from "./chat.ts";
 
+/** What styleMessages() may add: nothing, PRIME's prompts for mathematics or code, or ("auto") those of the row's ability. */
 export const promptStyles = ["none", "math", "code", "auto"] as const;
 export type PromptStyle = (typeof promptStyles)[number];
 

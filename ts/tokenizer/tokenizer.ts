@@ -14,6 +14,7 @@ import { tokenBytesTable } from "./token_bytes.ts";
 const NOTHING = new Uint8Array(0);
 const REPLACEMENT = new TextEncoder().encode("\uFFFD");
 
+/** A Hugging Face tokenizer: text to ids and back, bytes and offsets of tokens, chat templates. Made by Tokenizer.load() or Tokenizer.fromJson(). */
 export class Tokenizer {
   /** Number of ids the tokenizer knows: the largest id + 1. A model's embedding may have more rows. */
   readonly vocabSize: number;

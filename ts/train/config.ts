@@ -4,6 +4,7 @@ import { z } from "zod";
 import { type Algorithm, algorithms } from "../algo/estimators.ts";
 import { type PrmLoss, prmLosses } from "../algo/prm.ts";
 import { type ProcessWeight, processWeights } from "../algo/process_rewards.ts";
+import type { Decay } from "../algo/schedule.ts";
 import { PrimekitError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 
@@ -19,6 +20,16 @@ export const flag = (fallback: boolean, text: string) => z.boolean().default(fal
 export const names = <K extends string>(table: Record<K, unknown>) => Object.keys(table) as [K, ...K[]];
 export const big = Number.MAX_VALUE;
 
+/** The optimizer and its schedule, with a trainer's own defaults; `whose` ends the descriptions. */
+export const optimizer = (o: { lr: number; warmupSteps: number; decay: Decay; gradClip: number }, whose = "") => ({
+  lr: positive(o.lr, `peak learning rate${whose}`),
+  warmupSteps: int(o.warmupSteps, 0, "steps of linear warm-up"),
+  decay: choice(["constant", "linear", "cosine"], o.decay, `learning-rate schedule${whose} after warm-up`),
+  finalLrRatio: real(0.1, 0, 1, "last learning rate, as a share of the peak"),
+  weightDecay: real(0, 0, big, `decoupled weight decay${whose}`),
+  gradClip: real(o.gradClip, 0, big, `global gradient norm limit${whose}; 0 = off`),
+});
+
 const shared = {
   seed: z.number().int().min(0).max(0xffffffff).default(1).describe("seed of everything random"),
   maxNewTokens: int(96, 1, "longest answer, in tokens"),
@@ -30,20 +41,17 @@ const shared = {
   maxSkippedUpdates: int(3, 1, "stop after so many non-finite updates in a row"),
 };
 
+/** Options of fine-tuning, each with its default and a description. */
 export const sftConfigSchema = z.strictObject({
   steps: int(600, 1, "optimizer steps"),
   batchSize: int(64, 1, "demonstrations per step"),
-  lr: positive(1e-3, "peak learning rate"),
-  warmupSteps: int(20, 0, "steps of linear warm-up"),
-  decay: choice(["constant", "linear", "cosine"], "linear", "learning-rate schedule after warm-up"),
-  finalLrRatio: real(0.1, 0, 1, "last learning rate, as a share of the peak"),
-  weightDecay: real(0, 0, big, "decoupled weight decay"),
-  gradClip: real(1, 0, big, "global gradient norm limit; 0 = off"),
+  ...optimizer({ lr: 1e-3, warmupSteps: 20, decay: "linear", gradClip: 1 }),
   beta2: real(0.999, 0, 0.999999, "AdamW's second moment decay"),
   stopAccuracy: real(0, 0, 1, "stop as soon as held-out accuracy reaches this (checked every evalEvery steps); 0 = run all steps"),
   ...shared,
 });
 
+/** Options of PRIME and its siblings, likewise. */
 export const primeConfigSchema = z.strictObject({
   steps: int(100, 0, "rollout steps"),
   algo: choice(names(algorithms), "prime", `advantage estimator: ${summaries(algorithms)}`),
@@ -51,18 +59,13 @@ export const primeConfigSchema = z.strictObject({
   promptsPerStep: int(64, 1, "prompts (groups) in an update"),
   samplesPerPrompt: int(4, 1, "answers per prompt (G); leave-one-out needs two"),
   temperature: positive(1, "sampling temperature"),
-  topP: real(1, 0, 1, "nucleus sampling; 1 = off"),
+  topP: z.number().gt(0).max(1).default(1).describe("nucleus sampling; 1 = off"),
   topK: int(0, 0, "sample among the k most likely tokens; 0 = off"),
   filterLow: real(0.2, 0, 1, "keep prompts with a mean accuracy of at least this"),
   filterHigh: real(0.8, 0, 1, "keep prompts with a mean accuracy of at most this"),
   maxDraws: int(8, 1, "draws of prompts per step; the step goes on with what passed by then"),
 
-  lr: positive(1e-4, "policy learning rate"),
-  warmupSteps: int(0, 0, "steps of linear warm-up"),
-  decay: choice(["constant", "linear", "cosine"], "constant", "policy learning-rate schedule"),
-  finalLrRatio: real(0.1, 0, 1, "last learning rate, as a share of the peak"),
-  weightDecay: real(0, 0, big, "decoupled weight decay of the policy"),
-  gradClip: real(1, 0, big, "global gradient norm limit of the policy; 0 = off"),
+  ...optimizer({ lr: 1e-4, warmupSteps: 0, decay: "constant", gradClip: 1 }, " of the policy"),
   policyMinibatches: int(1, 1, "policy updates per pass over the batch"),
   policyEpochs: int(1, 1, "passes over the batch"),
   clipLow: real(0.2, 0, 1, "clip the probability ratio at 1 - this"),
@@ -133,25 +136,9 @@ export function parsePrimeConfig(input: PrimeConfigInput): PrimeConfig {
   }
   if (config.filterLow > config.filterHigh) fail(`filterLow must not exceed filterHigh, but got ${config.filterLow} and ${config.filterHigh}.`);
   if (config.dualClip !== 0 && config.dualClip <= 1) fail(`dualClip must be 0 (off) or above 1, but got ${config.dualClip}.`);
+  if (config.normalizeProcess === "batch" && algorithms[config.algo].process && config.algo !== "prime")
+    fail(`normalizeProcess batch scales the process rewards of the algorithm prime alone, but algo is "${config.algo}": use std or none.`);
   return config;
-}
-
-export interface OptionHelp {
-  name: string;
-  type: "number" | "boolean" | "string";
-  choices?: string[];
-  default: number | boolean | string;
-  description: string;
-}
-
-/** What --help prints about a config's options, in order. */
-export function describeOptions(schema: z.ZodObject): OptionHelp[] {
-  return Object.entries(schema.shape as Record<string, z.ZodDefault<z.ZodType>>).map(([name, field]) => {
-    const inner = field.unwrap();
-    const fallback = field.parse(undefined) as OptionHelp["default"];
-    const choices = inner instanceof z.ZodEnum ? { choices: inner.options.map(String) } : {};
-    return { name, type: typeof fallback as OptionHelp["type"], ...choices, default: fallback, description: field.description ?? "" };
-  });
 }
 
 /** A trainer's complete options. Throws ERR_CONFIG with one line per problem: option, expected, got. `what` names the trainer. */
@@ -168,7 +155,7 @@ function sentence(issue: z.core.$ZodIssue, schema: { shape: object }, input: unk
   const name = issue.path.join(".");
   if (name === "") return `The ${what} options must be an object: ${issue.message}.`;
   const got = (input as Record<string, unknown>)[String(issue.path[0])];
-  return `The ${what} option ${name} has the value ${JSON.stringify(got)}: ${issue.message}.`;
+  return `The ${what} option ${name} has the value ${typeof got === "number" ? got : JSON.stringify(got)}: ${issue.message}.`;
 }
 
 function unknownKey(key: string, known: readonly string[], what: string): string {

@@ -18,7 +18,7 @@ export const metricNames = {
   "rollout/lengthMax": "longest answer in tokens",
   "rollout/truncated": "share of answers cut by the length limit",
   "rollout/tokens": "tokens generated",
-  "verifier/timeouts": "answers on which the verifier ran out of time",
+  "verifier/timeouts": "answers that ran out of time: programs, which then count as wrong, or the judging, and then their groups are dropped",
   "verifier/errors": "answers on which the verifier failed; their groups are dropped",
   "reward/outcome": "mean outcome of the kept answers",
   "reward/process": "mean over kept answers of the sum of their process rewards, as used",

@@ -19,7 +19,7 @@ export type { HistoryPoint, PrimeRunOptions, PrimeState } from "./prime_trainer.
 export async function runPrime(options: PrimeRunOptions): Promise<PrimeResult> {
   const t = await openPrime(options);
   try {
-    if (options.resume) await t.run?.truncateMetricsAfter(t.state.step);
+    if (options.resume) await t.run?.truncateMetricsAfter(t.state.step, { evaluated: t.state.evaluatedStep === t.state.step });
     await unlessAborted(t.signal, () => trainSteps(t));
     if (t.signal?.aborted) await saveCheckpoint(t);
     return await finish(t);

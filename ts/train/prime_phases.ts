@@ -82,8 +82,8 @@ export async function judgeProcess(t: PrimeTrainer, batch: StepBatch): Promise<J
   const data = { rows, labels, reference, groupSize: config.samplesPerPrompt };
   const trains = config.prmUpdate !== "none" && rows.length > 0;
   const training = trains ? await t.during("prm", () => trainPrm(prm, data, config, state.prmSkips, [config.seed, state.step, 0])) : undefined;
-  const first = training?.firstPass ?? (await t.during("prm", () => scoreRows(prm, rows, config)));
-  const used = config.prmUpdate === "before" ? await t.during("prm", () => scoreRows(prm, batch.rows, config)) : first.subarray(0, tokens);
+  const first = training?.firstPass ?? (await scorePrm(t, prm, rows));
+  const used = config.prmUpdate === "before" ? await scorePrm(t, prm, batch.rows) : first.subarray(0, tokens);
 
   const before = implicitRewards(first, reference, responseOffsets(rows), { beta: config.prmBeta }).scores;
   const pairAccuracy = pairwiseAccuracy(before.subarray(0, batch.rows.length), batch.outcome, config.samplesPerPrompt);
@@ -109,21 +109,27 @@ function score(t: PrimeTrainer, model: Model, rows: Row[], temperature: number):
   return t.during("score", () => scoreRows(model, rows, { maxTokensPerBatch: t.config.maxTokensPerBatch, temperature, signal: t.signal }));
 }
 
-/** The PRM's rows, kept ones first, and their reference log-probs: of the frozen model, or of the policy that sampled them. */
+/** Without temperature, which is the policy's alone; and to the end, as weights have changed. */
+function scorePrm(t: PrimeTrainer, prm: Model, rows: Row[]): Promise<Float32Array> {
+  return t.during("prm", () => scoreRows(prm, rows, { maxTokensPerBatch: t.config.maxTokensPerBatch }));
+}
+
+/** The PRM's rows, kept ones first, and their reference log-probs: of the frozen model, or of the policy that sampled them; at temperature 1, as the PRM's. */
 async function packPrm(t: PrimeTrainer, kept: readonly Group[], rest: readonly Group[], oldLogprobs: Float32Array): Promise<StepBatch["prm"]> {
-  const { config, prm, reference } = t;
+  const { config, prm, reference, policy } = t;
   if (!prm) return undefined;
   const others = config.prmData === "all" && config.prmUpdate !== "none" ? rest.filter((group) => group.decided) : [];
   const groups = [...kept, ...others];
   const rows = rowsOfGroups(groups);
-  const frozen = config.reference === "sft" && reference;
+  const judge = config.reference === "sft" && reference ? reference : policy;
+  const known = judge === policy && config.temperature === 1;
   return {
     rows,
     labels: Float32Array.from(
       groups.flatMap((group) => group.samples),
       (sample) => sample.verdict.score,
     ),
-    reference: frozen ? await score(t, frozen, rows, 1) : concat([oldLogprobs, sampledLogprobs(others)]),
+    reference: known ? concat([oldLogprobs, sampledLogprobs(others)]) : await score(t, judge, rows, 1),
   };
 }
 

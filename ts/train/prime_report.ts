@@ -59,10 +59,14 @@ export async function finishStep(t: PrimeTrainer, outcome: StepOutcome): Promise
   t.emit({ type: "step", trainer: "prime", step: state.step, steps: config.steps, metrics: row });
 }
 
-/** Held-out accuracy of the policy as it is; a row of its own. */
+/** Held-out accuracy of the policy as it is, a row of its own; nothing without held-out problems. */
 export async function evaluate(t: PrimeTrainer): Promise<void> {
   const { config, state, task } = t;
   const problems = config.evalProblems === 0 ? task.heldOut : task.heldOut.slice(0, config.evalProblems);
+  if (problems.length === 0) {
+    state.evaluatedStep = state.step;
+    return;
+  }
   const onProgress = (done: number, total: number) =>
     t.emit({ type: "phase", trainer: "prime", phase: "eval", step: state.step, steps: config.steps, done, total });
   const options = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: t.signal };
@@ -81,7 +85,8 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
   const { config, state, task } = t;
   const stopped = state.step < config.steps || state.evaluatedStep !== state.step;
   takeTimes(t);
-  const judges = t.prm && { prm: t.prm, reference: t.reference ?? t.policy };
+  const reference = config.reference === "policy" ? t.policy : t.reference;
+  const judges = t.prm && reference && { prm: t.prm, reference };
   const answers = stopped ? [] : await sampleAnswers(t.policy, judges, task, task.heldOut.slice(0, config.sampleAnswers), config);
   const evaluated = state.history.filter((point) => point.evalAccuracy !== undefined);
   const judged = state.history.filter((point) => point.pairAccuracy !== undefined);

@@ -86,7 +86,7 @@ export async function openPrime(options: PrimeRunOptions): Promise<PrimeTrainer>
     const needsReference = (usesPrm && config.reference === "sft") || config.klCoef > 0;
     const reference = needsReference ? own(await options.policy.clone({ trainable: false })) : undefined;
     const prm = usesPrm ? (options.prm ?? own(await options.policy.clone({ trainable: config.prmUpdate !== "none" }))) : undefined;
-    const state = options.resume ? readState(options.resume) : freshState();
+    const state = options.resume ? readState(options.resume) : freshState(config);
     if (options.resume) await loadModels(options.resume.dir, options.policy, prm, config);
     else await resetOptimizers(options.policy, prm, config);
     return assemble(options, config, { prm, reference }, state, close);
@@ -145,11 +145,12 @@ function assemble(
   return t;
 }
 
-function freshState(): PrimeState {
+function freshState({ filterLow, filterHigh }: PrimeConfig): PrimeState {
+  const keepRate = filterLow === 0 && filterHigh === 1 ? 1 : 0.5; // a first guess, unless everything passes
   return {
     version: 1,
     step: 0,
-    cursor: { position: 0, pending: [], keepRate: 0.5 },
+    cursor: { position: 0, pending: [], keepRate },
     pairAccuracy: 0.5,
     policySkips: { total: 0, inARow: 0 },
     prmSkips: { total: 0, inARow: 0 },

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { type PrmLoss, prmLosses } from "../algo/prm_losses.ts";
 import { PrimekitError } from "../errors.ts";
-import { big, choice, flag, int, names, parseOptions, positive, real } from "./config.ts";
+import { choice, flag, int, names, optimizer, parseOptions, positive, real } from "./config.ts";
 
 const losses = Object.entries(prmLosses)
   .map(([name, { summary }]) => `${name} (${summary})`)
@@ -16,12 +16,7 @@ export const prmConfigSchema = z.strictObject({
   epochs: positive(1, "passes over the data"),
   steps: int(0, 0, "optimizer steps; 0 = as many as the epochs take"),
   batchSize: int(64, 1, "answers per step; losses that compare answers take whole groups until it is reached"),
-  lr: positive(1e-5, "peak learning rate"),
-  warmupSteps: int(0, 0, "steps of linear warm-up"),
-  decay: choice(["constant", "linear", "cosine"], "constant", "learning-rate schedule after warm-up"),
-  finalLrRatio: real(0.1, 0, 1, "last learning rate, as a share of the peak"),
-  weightDecay: real(0, 0, big, "decoupled weight decay"),
-  gradClip: real(10, 0, big, "global gradient norm limit; 0 = off"),
+  ...optimizer({ lr: 1e-5, warmupSteps: 0, decay: "constant", gradClip: 10 }),
   beta2: real(0.999, 0, 0.999999, "AdamW's second moment decay"),
   maxLength: int(4096, 2, "longest prompt and answer, in tokens"),
   truncate: flag(false, "cut over-long answers instead of refusing them"),

@@ -149,6 +149,7 @@ class SftTrainer {
         : undefined;
     const accuracy = measured?.accuracy;
     state.evaluatedStep = state.step;
+    if (accuracy === undefined && loss === undefined) return;
     if (accuracy !== undefined) state.accuracies.push({ step: state.step, accuracy });
     if (loss !== undefined) state.losses = [...(state.losses ?? []), { step: state.step, loss }];
     if (config.stopAccuracy > 0 && state.step > 0 && accuracy !== undefined && accuracy >= config.stopAccuracy) state.reached = true;
@@ -193,7 +194,7 @@ class SftTrainer {
       saved.close();
     }
     await this.options.model.loadOptimizer(join(dir, "policy.optimizer.safetensors"));
-    await this.options.run?.truncateMetricsAfter(step);
+    await this.options.run?.truncateMetricsAfter(step, { evaluated: this.state.evaluatedStep === step });
   }
 
   result(): SftResult {

@@ -32,7 +32,9 @@ export function demonstrationSource(task: Task): SftSource {
       const tokens = Int32Array.from([...prompt, ...tokenizer.encode(example.response), tokenizer.eosId]);
       return { tokens, learned: new Uint8Array(tokens.length).fill(1, prompt.length) };
     },
-    measure: (model, problems, options) => measureAccuracy(model, task, problems === 0 ? heldOut : heldOut.slice(0, problems), options),
+    ...(heldOut.length > 0 && {
+      measure: (model, problems, options) => measureAccuracy(model, task, problems === 0 ? heldOut : heldOut.slice(0, problems), options),
+    }),
   };
 }
 

@@ -9,7 +9,8 @@ export async function unlessAborted(signal: AbortSignal | undefined, work: () =>
   }
 }
 
-function isAbort(error: unknown, signal: AbortSignal): boolean {
+/** Whether an error says no more than that the signal cut the work short. */
+export function isAbort(error: unknown, signal: AbortSignal): boolean {
   if (error === signal.reason) return true;
   return error instanceof Error && (error.name === "AbortError" || ("code" in error && error.code === "ERR_ABORTED"));
 }

@@ -12,7 +12,7 @@ import type { Item, Verdict, Verifier, VerifyOptions } from "./types.ts";
 export interface CodeVerifierOptions {
   /** "all": 1 when every test passes, else 0. "fraction": the share of tests passed, for functions too; only all of them is "correct". Default "all". */
   score?: CodeScore;
-  /** Seconds of processor time for a sample with all its tests; beyond them the outcome is "timeout" and the score 0. Default 10. */
+  /** Seconds of processor time for a sample with all its tests; beyond them the outcome is "timeout" (settled) and the score 0. Default 10. */
   timeLimit?: number;
   /** MiB of the Python interpreter; beyond them the program gets a MemoryError. Default 512. */
   memoryLimit?: number;
@@ -131,7 +131,8 @@ async function verdictOf({ response, answer }: Item, pool: Pool, { score, timeLi
   } catch (error) {
     if (error instanceof PrimekitError) throw error; // there is no sandbox here at all
     const reason = error instanceof Error ? error.message : String(error);
-    return { score: 0, outcome: error instanceof ChildGone ? OUTCOMES[error.why] : "error", extracted: code, reason };
+    const outcome = error instanceof ChildGone ? OUTCOMES[error.why] : "error";
+    return { score: 0, outcome, ...(outcome === "timeout" && { settled: true }), extracted: code, reason };
   }
 }
 

@@ -2,8 +2,10 @@
 
 export interface Verdict {
   score: number; // 0..1
-  /** "wrong" is a judged answer; "timeout" and "error" say that no judgement was reached. */
+  /** "wrong" is a judged answer; "timeout" (unless settled) and "error" say that no judgement was reached. */
   outcome: "correct" | "wrong" | "timeout" | "error";
+  /** With "timeout": the answer itself (a program) took too long, not the judging of it. It then counts with its score, like a wrong one. */
+  settled?: boolean;
   extracted: string | undefined; // the answer found in the response
   reason: string; // one sentence
 }

@@ -1,6 +1,7 @@
 // Every row of the real files maps, or is named with the reason; the layouts of the hub by rows written here.
 import { describe, expect, test } from "bun:test";
 import { makeRow } from "../../../ts/data/dataset/row.ts";
+import { chat } from "../../../ts/data/mappings/chat.ts";
 import { chooseMapping, type MappedRow, mappingNames } from "../../../ts/data/mappings/index.ts";
 import { readRecords } from "../../../ts/data/records/read_records.ts";
 import { lastBoxed } from "../../../ts/verifiers/boxed.ts";
@@ -173,6 +174,7 @@ describe("layouts of the hub", () => {
     ).toEqual(expected);
     expect(auto({ messages: [{ role: "user", content: "Q" }] })).toEqual({ name: "chat", messages: [{ role: "user", content: "Q" }] });
     expect(() => auto({ messages: [{ role: "assistant", content: "A" }] })).toThrow("no message of the user");
+    expect(() => chat.map({ question: "Q" })).toThrow("The field messages must hold a list");
   });
 
   test("MBPP of the hub (text, test_setup_code)", () => {
@@ -193,7 +195,7 @@ describe("chosen by the user", () => {
   test("field paths", () => {
     const { map } = chooseMapping({ prompt: "in.text", answer: "a.b", level: "hard" }, {});
     expect(JSON.parse(JSON.stringify(map({ in: { text: "Q" }, "a.b": 1, hard: "3" })))).toEqual({ prompt: "Q", answer: "1", level: 3 });
-    expect(() => map({ in: {} })).toThrow("The field in.text must hold a text, but holds undefined.");
+    expect(() => map({ in: {} })).toThrow("There is no field in.text; the row has in.");
   });
 
   test("a function, and what is wrong with what it returns", () => {

@@ -7,7 +7,7 @@ export const chat: Mapping = {
   name: "chat",
   matches: (row) => ["messages", "conversations"].some((name) => Array.isArray(row[name])),
   map: (row) => {
-    const name = hasColumns(row, "messages") ? "messages" : "conversations";
+    const name = hasColumns(row, "messages") || !hasColumns(row, "conversations") ? "messages" : "conversations";
     const all = messagesOf(row[name], name);
     const system = optionalText(row, "system");
     if (system !== undefined && all[0].role !== "system") all.unshift({ role: "system", content: system });

@@ -21,8 +21,10 @@ export function valueAt(row: SourceRow, path: string): unknown {
 
 /** A field that must hold text (numbers are written out). */
 export function textAt(row: SourceRow, path: string): string {
-  const value = asText(valueAt(row, path));
-  if (value === undefined) throw badRow(`The field ${path} must hold a text, but holds ${describe(valueAt(row, path))}.`);
+  const found = valueAt(row, path);
+  if (found === undefined) throw badRow(`There is no field ${path}; the row has ${Object.keys(row).join(", ")}.`);
+  const value = asText(found);
+  if (value === undefined) throw badRow(`The field ${path} must hold a text, but holds ${describe(found)}.`);
   if (value.trim() === "") throw badRow(`The field ${path} is empty.`);
   return value;
 }

@@ -63,8 +63,14 @@ function sameKey(a: BuildKey | undefined, b: BuildKey): boolean {
 
 function cmakeJs(root: string): string[] {
   const options = CMAKE_OPTIONS.filter((name) => process.env[name]).map((name) => `--CD${name}=${process.env[name]}`);
-  const program = process.versions.deno ? ["run", "-A", "npm:cmake-js"] : [join(root, "node_modules", "cmake-js", "bin", "cmake-js")];
+  const program = process.versions.deno ? ["run", "-A", "npm:cmake-js"] : [join(packageFolder(root, "cmake-js"), "bin", "cmake-js")];
   return [process.execPath, ...program, "build", ...options];
+}
+
+/** Where a package of this one lies: inside it, or beside it where it is itself installed as a package. */
+function packageFolder(root: string, name: string): string {
+  const inside = join(root, "node_modules", name);
+  return existsSync(inside) ? inside : join(root, "..", name);
 }
 
 /** The newest major version that runs on Node 20. It needs make, Python 3 and Node's headers (downloaded, or npm_config_nodedir). */

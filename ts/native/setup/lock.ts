@@ -1,7 +1,9 @@
 // One set-up at a time in a source tree. Synchronous, because programs wait for the set-up before they load anything else.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { isRunning, processStamp } from "../../process_stamp.ts";
+
+const NAMELESS_MS = 5000;
 
 /** Runs `work` while holding the lock file; waits for another process that holds it, and says so once. */
 export function withLock<T>(file: string, say: (line: string) => void, work: () => T): T {
@@ -28,16 +30,16 @@ function tryLock(file: string): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
-  const owner = readOwner(file);
-  if (owner !== undefined && !isRunning(owner)) rmSync(file, { force: true });
+  if (isLeft(file)) rmSync(file, { force: true });
   return false;
 }
 
-/** Undefined while the owner is still writing its name, or has just gone. */
-function readOwner(file: string): string | undefined {
+/** Whether the owner is gone: its process ended, or it did not get as far as writing its name (a full disk). */
+function isLeft(file: string): boolean {
   try {
-    return readFileSync(file, "utf8") || undefined;
+    const owner = readFileSync(file, "utf8");
+    return owner === "" ? Date.now() - statSync(file).mtimeMs > NAMELESS_MS : !isRunning(owner);
   } catch {
-    return undefined;
+    return false; // it was freed just now
   }
 }
