@@ -115,6 +115,20 @@ describe("an evaluation", () => {
     expect(generated).toBe(0);
   });
 
+  test("answers end at the tokenizer's end of text and at all ends that the model's settings name", async () => {
+    const own = await mkdtemp(join(tmpdir(), "primekit-eval-"));
+    const ends: ArrayLike<number>[] = [];
+    const generate: Model["generate"] = (prompts, o) => {
+      ends.push(o.stop?.tokens ?? []);
+      return model.generate(prompts, o);
+    };
+    const openModel = async () => ({ generate, config: { ...model.config, eosTokenIds: [7, 9] } });
+    await evaluateBenchmark(options({ samples: 0, dir: own, openModel }));
+    expect(ends.length).toBeGreaterThan(0);
+    for (const tokens of ends) expect(Array.from(tokens)).toEqual([task.tokenizer.eosId, 7, 9]);
+    await rm(own, { recursive: true });
+  });
+
   test("answers do not depend on how they were batched or interrupted", async () => {
     const whole = await mkdtemp(join(tmpdir(), "primekit-eval-"));
     const again = options({ samples: 6, dir: whole });

@@ -184,14 +184,14 @@ class PrmTrainer {
     }
     this.state = structuredClone(found as PrmState);
     this.savedStep = step;
-    const saved = await Model.load(join(dir, "prm"), { trainable: false });
+    const saved = await Model.load(join(dir, "prm"), { trainable: false, device: this.options.model.device });
     try {
       await this.options.model.copyFrom(saved);
     } finally {
       saved.close();
     }
     await this.options.model.loadOptimizer(join(dir, "prm.optimizer.safetensors"));
-    await this.options.run?.truncateMetricsAfter(step);
+    await this.options.run?.truncateMetricsAfter(step, { evaluated: this.state.evaluatedStep === step });
   }
 
   result(): PrmResult {

@@ -20,7 +20,7 @@ export interface EvaluateOptions {
   title: string;
   rows: readonly DatasetRow[];
   /** The model, opened when an answer is missing, and what its weights are told by. */
-  openModel: () => Promise<Pick<Model, "generate">>;
+  openModel: () => Promise<Pick<Model, "generate"> & Partial<Pick<Model, "config">>>;
   modelId: string;
   tokenizer: Tokenizer;
   verifier: Verifier;

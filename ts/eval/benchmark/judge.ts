@@ -28,11 +28,11 @@ const BLOCK = 128;
 
 /** Fills the store with the step rewards of the answers; steps are cut at blank lines, or at line ends where there are none. */
 export async function judgeBenchmark(job: JudgeJob): Promise<void> {
-  const { answers, store } = job;
+  const { answers, store, beta, maxTokensPerBatch, signal } = job;
   const missing = answers.filter(({ problem, sample }) => !store.get(problem, sample));
   let done = answers.length - missing.length;
   for (let begin = 0; begin < missing.length; begin += BLOCK) {
-    job.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     const part = missing.slice(begin, begin + BLOCK);
     const written = part.filter(({ text }) => text.trim() !== "");
     const examples = written.map(({ id, sample, problem, text, truncated }) => ({
@@ -42,7 +42,7 @@ export async function judgeBenchmark(job: JudgeJob): Promise<void> {
       group: id,
       open: truncated,
     }));
-    const judged = await judgeAnswers(job.judges, job.tokenizer, examples, { ...job, promptFormat: "text" });
+    const judged = await judgeAnswers(job.judges, job.tokenizer, examples, { beta, maxTokensPerBatch, signal, promptFormat: "text" });
     const steps = new Map(written.map((answer, i) => [answer, judged[i].steps.map(({ reward }) => reward)]));
     await store.add(part.map((answer) => ({ problem: answer.problem, sample: answer.sample, steps: steps.get(answer) ?? [] })));
     done += part.length;

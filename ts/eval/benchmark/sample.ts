@@ -1,7 +1,7 @@
 // Answers to a benchmark: those on disk are kept, the missing ones are sampled, verified and stored, some hundred at a time.
 import type { DatasetRow } from "../../data/dataset.ts";
 import type { Model } from "../../model.ts";
-import { verifyAll } from "../../rollout/sample.ts";
+import { endTokens, verifyAll } from "../../rollout/sample.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { Verifier } from "../../verifiers/types.ts";
 import { GREEDY, type JsonlStore, type StoredAnswer } from "./answer_store.ts";
@@ -19,7 +19,7 @@ export interface AnswerJob {
   rows: readonly DatasetRow[];
   prompts: readonly Int32Array[]; // of the rows
   texts: readonly string[]; // of the prompts
-  model: Pick<Model, "generate">;
+  model: Pick<Model, "generate"> & Partial<Pick<Model, "config">>;
   tokenizer: Tokenizer;
   verifier: Verifier;
   store: JsonlStore<StoredAnswer>;
@@ -81,7 +81,7 @@ async function answer(job: AnswerJob, asks: readonly Ask[]): Promise<StoredAnswe
       seed: sampling.seed,
       sequences: part.map(({ problem, sample }) => (BigInt(problem) << STREAM_BITS) + BigInt(Math.max(0, sample))),
       maxBatch: sampling.slots,
-      stop: { tokens: [tokenizer.eosId] },
+      stop: { tokens: endTokens(tokenizer, model.config) },
       signal,
     },
   );
