@@ -94,7 +94,7 @@ async function cachedOrThrow(repo: Repo, settings: HubSettings, missing: Missing
 
 async function cachedInstead(repo: Repo, settings: HubSettings, missing: Missing, cause: PrimekitError): Promise<string> {
   const cached = await cachedSnapshot(repo, settings, missing);
-  if (!("dir" in cached)) throw cause;
+  if (!("dir" in cached)) throw new PrimekitError(cause.code, `${cause.message}${noFolder(repo)}`, { cause });
   settings.onNote?.(`${cause.message} The copy of ${repo.name} in the cache is used, which may not be the latest.`);
   return cached.dir;
 }
@@ -124,6 +124,9 @@ async function withSuggestion(error: PrimekitError, repo: Repo, settings: HubSet
   }
   const same = found.find((id) => id.split("/").at(-1)?.toLowerCase() === name.toLowerCase());
   const suggestion = same ? ` Did you mean ${same}?` : didYouMean(repo.name, found);
-  const local = ` There is no folder ${repo.name} here, either.`;
-  return new PrimekitError(error.code, `${error.message}${local}${suggestion}`, { cause: error });
+  return new PrimekitError(error.code, `${error.message}${noFolder(repo)}${suggestion}`, { cause: error });
+}
+
+function noFolder(repo: Repo): string {
+  return ` There is no folder ${repo.name} here, either.`;
 }
