@@ -159,10 +159,7 @@ describe("limits and outages", () => {
     expect(isRight(await resolveModel("org/model", hub.options))).toBe(true);
     hub.server.faults = [{ match: "/revision/", times: 99, status: 502 }];
     const { code, message } = await failure({ cacheDir: `${hub.cacheDir}-none` });
-    expect([code, message]).toEqual([
-      "ERR_HUB_UNAVAILABLE",
-      expect.stringMatching(/^The hub is failing: status 502 for http\S+, 6 times in a row\. There is no folder org\/model here, either\.$/),
-    ]);
+    expect([code, message]).toEqual(["ERR_HUB_UNAVAILABLE", expect.stringMatching(/^The hub is failing: status 502 for http\S+, 6 times in a row\.$/)]);
   });
 });
 

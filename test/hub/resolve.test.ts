@@ -236,6 +236,7 @@ describe("offline", () => {
     const { code, message } = await failureOf(resolveModel("org/model", options));
     expect(code).toBe("ERR_HUB_UNAVAILABLE");
     expect(message).toStartWith("The hub at http://127.0.0.1:9 cannot be reached (6 tries; the last: ");
+    expect(message).toEndWith(" There is no folder org/model here, either.");
     await resolveModel("org/model", hub.options);
     expect(await resolveModel("org/model", options)).toContain(COMMIT);
     expect(notes.at(-1)).toEndWith("The copy of org/model in the cache is used, which may not be the latest.");

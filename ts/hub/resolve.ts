@@ -94,7 +94,7 @@ async function cachedOrThrow(repo: Repo, settings: HubSettings, missing: Missing
 
 async function cachedInstead(repo: Repo, settings: HubSettings, missing: Missing, cause: PrimekitError): Promise<string> {
   const cached = await cachedSnapshot(repo, settings, missing);
-  if (!("dir" in cached)) throw new PrimekitError(cause.code, `${cause.message}${noFolder(repo)}`, { cause });
+  if (!("dir" in cached)) throw /cannot be reached/.test(cause.message) ? new PrimekitError(cause.code, `${cause.message}${noFolder(repo)}`, { cause }) : cause;
   settings.onNote?.(`${cause.message} The copy of ${repo.name} in the cache is used, which may not be the latest.`);
   return cached.dir;
 }
