@@ -93,6 +93,11 @@ export interface ModelOptions {
   dtype?: "float32" | "bfloat16"; // compute type; the masters of a trainable model are float32
   trainable?: boolean; // default true: gradients and optimizer state on first use. A frozen bfloat16 model takes 2 bytes per weight
   recompute?: boolean; // recompute activations in the backward pass
+  /**
+   * What AdamW's moments are kept in, default float32. bfloat16 halves them; they are rounded by chance, right on average, with draws counted by step
+   * and weight: a run repeats and resumes bit for bit all the same.
+   */
+  moments?: "float32" | "bfloat16";
   seed?: number | bigint; // of random weights
 }
 
@@ -118,7 +123,8 @@ export class Model {
     this.#options = options;
     this.#origin = origin;
     this.device = chooseDevice(options.device ?? "auto");
-    const settings = { device: this.device, dtype: this.dtype, recompute: options.recompute ?? false, trainable: this.trainable };
+    const { recompute = false, moments = "float32" } = options;
+    const settings = { device: this.device, dtype: this.dtype, recompute, trainable: this.trainable, moments };
     this.native = native().createModel(toNativeConfig(this.config), settings);
   }
 
@@ -229,11 +235,12 @@ export class Model {
     await saveModel(this.native, this.config, this.#origin, dir, options);
   }
 
-  /** Writes AdamW's moments and step count, exactly. */
+  /** Writes AdamW's moments, in the type they are kept in, and the step count, exactly. */
   async saveOptimizer(file: string): Promise<void> {
-    await saveOptimizerFile(this.native, file);
+    await saveOptimizerFile(this.native, file, this.#options.moments ?? "float32");
   }
 
+  /** Takes over what saveOptimizer() wrote, exactly; bfloat16 moments become float32 as they are, float32 ones are rounded to the nearest bfloat16. */
   async loadOptimizer(file: string): Promise<void> {
     this.#requireTrainable();
     await loadOptimizerFile(this.native, file);
@@ -243,6 +250,20 @@ export class Model {
   async resetOptimizer(): Promise<void> {
     this.#requireTrainable();
     await this.native.resetOptimizer();
+  }
+
+  /**
+   * Gives back all of the GPU's memory that the model holds: weights, moments and gradients move to pinned memory of the host (kept until close()), the
+   * rest, a forward kept for its backward too, is dropped. The next call that needs the model brings it back, bit for bit, or restore() does so ahead.
+   * On the CPU, where the model is in the host's memory anyway, nothing happens.
+   */
+  async offload(): Promise<void> {
+    await this.#inTurn(() => this.native.offload());
+  }
+
+  /** Brings back what offload() moved. Throws ERR_OUT_OF_MEMORY when the GPU has no room; the model stays offloaded then. */
+  async restore(): Promise<void> {
+    await this.#inTurn(() => this.native.restore());
   }
 
   /** Frees the native memory once running calls have ended. May be called again. */

@@ -141,6 +141,38 @@ void CudaBackend::copy_to_host(void* to, const void* from, int64_t bytes) {
   check(cudaStreamSynchronize(stream_));
 }
 
+void* CudaBackend::allocate_pinned(int64_t bytes) {
+  cuda::current_op = {"an allocation of pinned memory of the host, of bytes", {bytes, 0, 0}};
+  void* data = nullptr;
+  cudaError_t code = cudaMallocHost(&data, static_cast<size_t>(bytes > 0 ? bytes : 1));
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error("ERR_OUT_OF_MEMORY", "The machine could not pin " + std::to_string(bytes >> 20) + " MiB of its memory for what is moved off the GPU.");
+  }
+  check(code);
+  return data;
+}
+
+// As release(). Copies from it have been done: whoever owns it has freed the device's memory that they went to.
+void CudaBackend::release_pinned(void* data) noexcept {
+  if (data && cudaFreeHost(data) != cudaSuccess) cudaGetLastError();
+}
+
+void CudaBackend::start_copy_to_pinned(void* to, const void* from, int64_t bytes) {
+  cuda::current_op = {"start_copy_to_pinned", {bytes, 0, 0}};
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_));
+}
+
+void CudaBackend::start_copy_from_pinned(void* to, const void* from, int64_t bytes) {
+  cuda::current_op = {"start_copy_from_pinned", {bytes, 0, 0}};
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_));
+}
+
+void CudaBackend::wait() {
+  cuda::current_op = {"wait"};
+  check(cudaStreamSynchronize(stream_));
+}
+
 void CudaBackend::read_doubles(double* to, const double* from, int64_t count) {
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(double), cudaMemcpyDeviceToHost, stream_));
   check(cudaStreamSynchronize(stream_));

@@ -1,17 +1,15 @@
 #include "model/decode.h"
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
 #include <numeric>
 
 #include "core/error.h"
+#include "model/decode_queue.h"
 
 namespace pk {
 
 namespace {
 
-constexpr int64_t kPrefillTokens = 2048;       // tokens of prompts computed at once: few enough to stop within 50 ms
 constexpr int64_t kLogitsElements = 16 << 20;  // logits held at once: 64 MiB
 
 struct Active {
@@ -21,66 +19,10 @@ struct Active {
   int32_t token;   // the next input
 };
 
-// A prompt, and those of its samples that are started together.
-struct Admission {
-  int64_t prompt, first, count;
-};
-
-// What the shards of one generation share: the prompts still to start, and the results.
-class Queue {
- public:
-  Queue(const PackedBatch& prompts, const std::vector<uint64_t>& ids, const GenerateSettings& settings, JobContext& job)
-      : prompts_(prompts), settings_(settings), job_(job), ids(ids), total(prompts.rows() * settings.samples), out(static_cast<size_t>(total)) {}
-
-  // Prompts with slots for all their remaining samples (or, in an empty shard, for as many as it has), up to kPrefillTokens tokens.
-  std::vector<Admission> take(int64_t free, int64_t slots) {
-    std::lock_guard lock(mutex_);
-    std::vector<Admission> taken;
-    int64_t tokens = 0;
-    while (next_ < total) {
-      int64_t prompt = next_ / settings_.samples, left = (prompt + 1) * settings_.samples - next_;
-      int64_t count = std::min(left, slots), length = prompts_.offsets[prompt + 1] - prompts_.offsets[prompt];
-      if (free < count || (tokens > 0 && tokens + length > kPrefillTokens)) break;
-      taken.push_back({prompt, next_, count});
-      tokens += length;
-      free -= count;
-      next_ += count;
-    }
-    return taken;
-  }
-  void finished() {
-    std::lock_guard lock(mutex_);
-    job_.report(++finished_, total);
-  }
-  void sampled(int64_t sequence, int32_t token) {
-    std::lock_guard lock(mutex_);
-    job_.report(sequence, -1 - int64_t{token});
-  }
-  void fail() { failed_.store(true); }
-  bool is_done() {
-    std::lock_guard lock(mutex_);
-    return failed_.load() || next_ >= total;
-  }
-  bool has_failed() const { return failed_.load(); }
-
- private:
-  const PackedBatch& prompts_;
-  const GenerateSettings& settings_;
-  JobContext& job_;
-  std::mutex mutex_;
-  std::atomic<bool> failed_{false};
-  int64_t next_ = 0, finished_ = 0;
-
- public:
-  const std::vector<uint64_t>& ids;
-  const int64_t total;
-  std::vector<GeneratedSequence> out;  // each element is touched by one shard only
-};
-
 // Decodes in one batch of slots, on the threads of its caller.
 class Decoder {
  public:
-  Decoder(Qwen2& model, const PackedBatch& prompts, const GenerateSettings& settings, JobContext& job, Queue& queue, Arena& cache_arena, int64_t slots,
+  Decoder(Qwen2& model, const PackedBatch& prompts, const GenerateSettings& settings, JobContext& job, DecodeQueue& queue, Arena& cache_arena, int64_t slots,
           int64_t capacity)
       : model_(model),
         backend_(model.backend()),
@@ -345,7 +287,7 @@ class Decoder {
   const PackedBatch& prompts_;
   const GenerateSettings& settings_;
   JobContext& job_;
-  Queue& queue_;
+  DecodeQueue& queue_;
   Arena& cache_arena_;
   Arena prefill_arena_, last_arena_, step_arena_, logits_arena_;
   Uploads prefill_uploads_, step_uploads_, draw_uploads_;
@@ -362,11 +304,12 @@ class Decoder {
 std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts, const std::vector<uint64_t>& sequence_ids, const GenerateSettings& settings,
                                         JobContext& job) {
   if (prompts.rows() == 0 || settings.samples == 0) return {};
-  Queue queue(prompts, sequence_ids, settings, job);
+  DecodeQueue queue(prompts, sequence_ids, settings, job);
   int64_t longest = 0;
   for (int64_t p = 0; p < prompts.rows(); ++p) longest = std::max<int64_t>(longest, prompts.offsets[p + 1] - prompts.offsets[p]);
   int64_t capacity = (longest + settings.max_new_tokens + 15) / 16 * 16;
   int64_t slots = std::min(settings.max_batch, queue.total), shards = model.backend().decode_shards(slots);
+  model.restore();
   model.rope_table(capacity);
   model.pack_weights();
   for (int64_t i = 0; i < shards; ++i) model.cache_arena(i);

@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
+#include "model/decode_queue.h"
+
 namespace pk {
 
 namespace {
 
-constexpr int64_t kPrefillTokens = 2048, kLogitsElements = 16 << 20;  // as in decode.cpp
-constexpr int64_t kCpuScratch = int64_t{64} << 20;                    // what linear_logprobs may take
-constexpr int64_t kGpuScratch = int64_t{256} << 20;                   // the same with longer chunks, and cuBLASLt's workspace
+constexpr int64_t kLogitsElements = 16 << 20;        // as in decode.cpp
+constexpr int64_t kCpuScratch = int64_t{64} << 20;   // what linear_logprobs may take
+constexpr int64_t kGpuScratch = int64_t{256} << 20;  // the same with longer chunks, and cuBLASLt's workspace
 
 int64_t packed_bytes(const ModelConfig& c, const Backend& backend) {
   HeadShape shape = head_shape(c);
@@ -43,7 +45,7 @@ int64_t inference_bytes(const ModelConfig& config, DType compute, int64_t n) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute, bool trainable, const PlannedWork& work, const Backend* cpu) {
+MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute, bool trainable, DType moments, const PlannedWork& work, const Backend* cpu) {
   ParameterTable table(config);
   bool masters = trainable || compute == DType::f32, rounds = compute == DType::bf16;
   MemoryPlan plan;
@@ -51,7 +53,7 @@ MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute,
   plan.rounded = rounds ? 2 * table.vectors : 0;
   if (work.train_tokens > 0) {
     plan.gradients = 4 * table.size;
-    plan.moments = 8 * table.size;
+    plan.moments = 2 * table.size * dtype_size(moments);
   }
   plan.activations = activation_bytes(config, compute, recompute, work);
   plan.scratch = cpu ? kCpuScratch : kGpuScratch;
