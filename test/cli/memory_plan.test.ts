@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { availableMemory } from "../../ts/cli/available_memory.ts";
 import { type JobConfig, resolveJob } from "../../ts/cli/job_config.ts";
-import { type PlanInput, planJob, renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
+import { jobWork, type PlanInput, planJob } from "../../ts/cli/job_plan.ts";
+import { renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
 import { PrimekitError } from "../../ts/errors.ts";
 import { fixtureDir } from "../support/models.ts";
 
@@ -20,7 +21,7 @@ const totalOf = (options?: object) => planJob(jobOf(options), input).total;
 /** The refusal with so much memory. */
 function refusal(options: object, available: number): string {
   try {
-    requireMemory(jobOf(options), input, available);
+    requireMemory(jobWork(jobOf(options), input), available);
   } catch (error) {
     expect(error).toBeInstanceOf(PrimekitError);
     expect((error as PrimekitError).code).toBe("ERR_OUT_OF_MEMORY");
@@ -73,7 +74,7 @@ test("the table has a column for each model and sums that add up", () => {
 });
 
 test("a run that does not fit is refused, and every option named would make it fit", () => {
-  expect(() => requireMemory(jobOf(), input, totalOf())).not.toThrow();
+  expect(() => requireMemory(jobWork(jobOf(), input), totalOf())).not.toThrow();
   const available = totalOf() * 0.9;
   const text = refusal({}, available);
   expect(text).toContain(renderPlan(planJob(jobOf(), input), available));
@@ -95,7 +96,7 @@ test("where no option alone is enough, they are named together, or that none are
 test("PRIMEKIT_MEMORY_CHECK=off starts a run all the same", () => {
   process.env.PRIMEKIT_MEMORY_CHECK = "off";
   try {
-    expect(() => requireMemory(jobOf(), input, 1)).not.toThrow();
+    expect(() => requireMemory(jobWork(jobOf(), input), 1)).not.toThrow();
   } finally {
     delete process.env.PRIMEKIT_MEMORY_CHECK;
   }

@@ -6,17 +6,16 @@ import type { DatasetReport } from "../data/dataset.ts";
 import type { Task } from "../data/task.ts";
 import { PrimekitError } from "../errors.ts";
 import { Model } from "../model.ts";
-import { fromHuggingFace } from "../model_config.ts";
-import { readModelJson } from "../model_dir.ts";
 import { native } from "../native/addon.ts";
 import { RunFolder } from "../run/run_folder.ts";
 import type { OnEvent, ResumePoint } from "../train/events.ts";
 import { type PrimeResult, runPrime } from "../train/prime.ts";
 import { runSft, type SftResult } from "../train/sft.ts";
 import type { JobConfig } from "./job_config.ts";
+import { jobWork, longestPrompt } from "./job_plan.ts";
 import { resolveSources } from "./job_sources.ts";
 import { makeTask } from "./job_task.ts";
-import { longestPrompt, requireMemory } from "./memory_plan.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 
 /** Everything that can be wrong with a configuration shows while these are made: before there is a run folder. */
 export interface PreparedJob {
@@ -78,16 +77,15 @@ export async function runJob(context: JobContext): Promise<JobResult> {
 
 async function makeModel(config: JobConfig, task: Task, dir: string | undefined): Promise<Model> {
   const { model, data, prime, sft } = config;
-  const { device, dtype, recompute, seed, source, ...sizes } = model;
+  const { device, dtype, moments, recompute, seed, source, ...sizes } = model;
   const { tokenizer } = task;
-  const shape =
-    dir === undefined ? { ...sizes, vocabSize: tokenizer.vocabSize } : fromHuggingFace(await readModelJson(dir, "config.json"), join(dir, "config.json"));
-  requireMemory(config, { model: shape, promptTokens: longestPrompt(config, task) });
+  const shape = dir === undefined ? { ...sizes, vocabSize: tokenizer.vocabSize } : await modelConfigIn(dir);
+  requireMemory(jobWork(config, { model: shape, promptTokens: longestPrompt(config, task) }));
   if (dir === undefined) {
     const ids = { vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId, padTokenId: tokenizer.padId };
-    return Model.load({ ...sizes, ...ids }, { device, dtype, recompute, seed });
+    return Model.load({ ...sizes, ...ids }, { device, dtype, moments, recompute, seed });
   }
-  const loaded = await Model.load(dir, { device, dtype, recompute });
+  const loaded = await Model.load(dir, { device, dtype, moments, recompute });
   const { vocabSize, maxPositionEmbeddings } = loaded.config;
   const answer = Math.max(prime.maxNewTokens, sft.maxNewTokens);
   const wrong =

@@ -42,7 +42,9 @@ const placeSchema = z.strictObject({
     .describe("how answers without steps are cut: at blank lines, at line ends, at neither, or (auto) at blank lines if there are any"),
   separator: z.string().default("\\n\\n").describe("put between steps that come without one (\\n is a line end)"),
   promptFormat: z.enum(promptFormats).default("auto").describe("a prompt that is a text: taken as it is, as a user's message, or as it looks"),
-  dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights and optimizer stay float32"),
+  dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights stay float32"),
+  moments: z.enum(["float32", "bfloat16"]).default("float32").describe("what AdamW's moments are kept in; bfloat16 takes half the memory"),
+  recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),
   run: z.string().default("").describe("name of the run; made from the time unless given"),
   runs: z.string().default("runs").describe("folder that holds the runs"),
   cache: z.string().default("").describe("folder for the reference's log-probs; RUNS/.reference unless given"),
@@ -114,7 +116,7 @@ async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean,
   const tokenizer = await Tokenizer.load(place.model);
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
   const examples = preparePrmData(tokenizer, await readAll(place), { ...config, promptFormat: place.promptFormat });
-  using model = await Model.load(place.model, { dtype: place.dtype });
+  using model = await Model.load(place.model, { dtype: place.dtype, moments: place.moments, recompute: place.recompute });
   const reference = place.ref ? await Model.load(place.ref, { dtype: place.dtype, trainable: false }) : undefined;
   const progress = createProgress(process.stderr);
   const interrupt = listenForInterrupt(progress.say);

@@ -75,7 +75,7 @@ async function open({ input, rows: rowsBefore }: SftJobConfig, { signal }: Inter
   const tokenizer = await Tokenizer.load(dirs[0]);
   if (!input.plain && !tokenizer.hasChatTemplate)
     throw new PrimekitError("ERR_CONFIG", `The model ${input.model} has no chat template; --plain trains on prompt and response as they are.`);
-  const model = await Model.load(dirs[0], { dtype: input.dtype, recompute: input.recompute });
+  const model = await Model.load(dirs[0], { dtype: input.dtype, moments: input.moments, recompute: input.recompute });
   try {
     checkTokenizerFits(tokenizer, model.config, `The model ${input.model}`);
     const maxLength = Math.min(input.maxLength, model.config.maxPositionEmbeddings);

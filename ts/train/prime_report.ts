@@ -6,6 +6,7 @@ import { discountedReturns } from "../algo/returns.ts";
 import { measureAccuracy } from "../eval/accuracy.ts";
 import { type SampleAnswer, sampleAnswers } from "../eval/answers.ts";
 import { type JudgedSteps, stepAccuracy, stepEnds, stepVerdicts } from "../eval/steps.ts";
+import type { Model } from "../model.ts";
 import type { Collected } from "../rollout/collect.ts";
 import type { Group } from "../rollout/types.ts";
 import { type MetricValues, metricRow, PhaseClock } from "./metrics.ts";
@@ -81,7 +82,7 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
   const { config, state, task } = t;
   const stopped = state.step < config.steps || state.evaluatedStep !== state.step;
   takeTimes(t);
-  const judges = t.prm && { prm: t.prm, reference: t.reference ?? t.policy };
+  const judges = t.prm && { prm: oneAtATime(t, t.prm), reference: t.reference ? oneAtATime(t, t.reference) : t.policy };
   const answers = stopped ? [] : await sampleAnswers(t.policy, judges, task, task.heldOut.slice(0, config.sampleAnswers), config);
   const evaluated = state.history.filter((point) => point.evalAccuracy !== undefined);
   const judged = state.history.filter((point) => point.pairAccuracy !== undefined);
@@ -104,6 +105,11 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
 }
 
 // --- internal ---
+
+/** A model that is set aside again after every batch that it scores. */
+function oneAtATime(t: PrimeTrainer, model: Model): Pick<Model, "logprobs"> {
+  return { logprobs: (batch, options) => model.logprobs(batch, options).finally(() => t.setAside(model)) };
+}
 
 function rolloutMetrics({ kept, rest, draws, cursor }: Collected): MetricValues {
   const groups = [...kept, ...rest];

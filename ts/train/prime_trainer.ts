@@ -65,6 +65,8 @@ export interface PrimeTrainer {
   run: RunLog | undefined;
   signal: AbortSignal | undefined;
   emit(event: TrainEvent): void;
+  /** With the option offload, a model that has done its work leaves the GPU; its next use brings it back. */
+  setAside(model: Model | undefined): Promise<void>;
   /** Runs `work`, announces it and books its time under `phase`. */
   during<T>(phase: Phase, work: () => Promise<T>): Promise<T>;
   close(): void;
@@ -85,10 +87,12 @@ export async function openPrime(options: PrimeRunOptions): Promise<PrimeTrainer>
   try {
     const needsReference = (usesPrm && config.reference === "sft") || config.klCoef > 0;
     const reference = needsReference ? own(await options.policy.clone({ trainable: false })) : undefined;
+    if (config.offload) await reference?.offload();
     const prm = usesPrm ? (options.prm ?? own(await options.policy.clone({ trainable: config.prmUpdate !== "none" }))) : undefined;
     const state = options.resume ? readState(options.resume) : freshState();
     if (options.resume) await loadModels(options.resume.dir, options.policy, prm, config);
     else await resetOptimizers(options.policy, prm, config);
+    if (config.offload) await prm?.offload();
     return assemble(options, config, { prm, reference }, state, close);
   } catch (error) {
     close();
@@ -111,6 +115,7 @@ export async function saveCheckpoint(t: PrimeTrainer): Promise<void> {
       await t.task.tokenizer.save(join(dir, "prm"));
     }),
   );
+  await t.setAside(prm);
   t.savedStep = state.step;
   t.emit({ type: "checkpoint", trainer: "prime", step: state.step, dir });
 }
@@ -140,6 +145,7 @@ function assemble(
       emit({ type: "phase", trainer: "prime", phase, step: state.step, steps: config.steps });
       return t.clock.time(phase, work);
     },
+    setAside: async (model) => (config.offload ? model?.offload() : undefined),
     close,
   };
   return t;
