@@ -5,7 +5,7 @@ import { chooseDevice } from "../model.ts";
 import type { ModelConfig } from "../model_config.ts";
 import { encodePrompt } from "../rollout/sample.ts";
 import type { JobConfig } from "./job_config.ts";
-import { type Change, halved, switched } from "./memory_advice.ts";
+import { type Change, halving, switched } from "./memory_advice.ts";
 import { batchTokens, type MemoryPlan, type Plannable, planModels } from "./memory_plan.ts";
 
 /** What a job needs to know beside its own configuration. */
@@ -60,14 +60,14 @@ function batchSizes({ prime, sft, model }: JobConfig, promptTokens: number) {
 const changes: Change<JobConfig>[] = [
   switched("--model.dtype bfloat16", (c) => (c.model.dtype === "bfloat16" ? undefined : { ...c, model: { ...c.model, dtype: "bfloat16" } })),
   switched("--model.moments bfloat16", (c) => (c.model.moments === "bfloat16" ? undefined : { ...c, model: { ...c.model, moments: "bfloat16" } })),
-  halvedOf("maxTokensPerBatch", 256),
-  halvedOf("generationSlots", 8),
+  halved("maxTokensPerBatch", 256),
+  halved("generationSlots", 8),
   switched("--offload", (c) => (c.prime.offload ? undefined : { ...c, prime: { ...c.prime, offload: true } })),
   switched("--model.recompute", (c) => (c.model.recompute ? undefined : { ...c, model: { ...c.model, recompute: true } })),
 ];
 
-function halvedOf(name: "maxTokensPerBatch" | "generationSlots", least: number): Change<JobConfig> {
-  return halved(
+function halved(name: "maxTokensPerBatch" | "generationSlots", least: number): Change<JobConfig> {
+  return halving(
     least,
     ({ prime }) => prime[name],
     (c, value) => ({ ...c, prime: { ...c.prime, [name]: value }, sft: { ...c.sft, [name]: Math.min(c.sft[name], value) } }),

@@ -14,7 +14,7 @@ export function switched<Config>(flags: string, next: (config: Config) => Config
 }
 
 /** A number that is halved until it would fall below `least`. */
-export function halved<Config>(
+export function halving<Config>(
   least: number,
   value: (config: Config) => number,
   set: (config: Config, value: number) => Config,

@@ -15,12 +15,14 @@ import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
 import { type PrmResult, runPrm } from "../train/prm.ts";
 import { type PrmConfig, parsePrmConfig, prmConfigSchema } from "../train/prm_config.ts";
-import { preparePrmData } from "../train/prm_data.ts";
+import { type PrmData, preparePrmData } from "../train/prm_data.ts";
 import type { Command } from "./command.ts";
+import { trainingWork } from "./command_plans.ts";
 import { readConfigFile } from "./config_file.ts";
 import { flagsOf, mergeOptions, type Options } from "./flags.ts";
 import { percent, shortDuration, table } from "./format.ts";
 import { listenForInterrupt } from "./interrupt.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { locate, sameTokenizer } from "./prm_models.ts";
 import { createProgress } from "./progress.ts";
 import { renderPlace } from "./report.ts";
@@ -116,6 +118,7 @@ async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean,
   const tokenizer = await Tokenizer.load(place.model);
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
   const examples = preparePrmData(tokenizer, await readAll(place), { ...config, promptFormat: place.promptFormat });
+  await requireRoom(place, config, examples);
   using model = await Model.load(place.model, { dtype: place.dtype, moments: place.moments, recompute: place.recompute });
   const reference = place.ref ? await Model.load(place.ref, { dtype: place.dtype, trainable: false }) : undefined;
   const progress = createProgress(process.stderr);
@@ -140,6 +143,16 @@ async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean,
     reference?.close();
     await run.close();
   }
+}
+
+async function requireRoom(place: Place, { maxTokensPerBatch, batchSize }: PrmConfig, { rows, answers, steps }: PrmData): Promise<void> {
+  const { dtype, moments, recompute } = place;
+  const lengths = rows.map(({ prompt, response }) => prompt.length + response.length);
+  const unitLengths = [...answers, ...steps].map((unit) => unit.reduce((sum, row) => sum + lengths[row], 0));
+  const longest = (all: readonly number[]) => all.reduce((most, tokens) => Math.max(most, tokens), 0);
+  const [model, reference] = [await modelConfigIn(place.model), place.ref ? await modelConfigIn(place.ref) : undefined];
+  const sizes = { trained: { rows: batchSize, longest: longest(unitLengths) }, scored: { rows: rows.length, longest: longest(lengths) }, reference };
+  requireMemory(trainingWork({ dtype, moments, recompute, maxTokensPerBatch }, model, sizes));
 }
 
 /** The place with folders for ids of the hub; the run remembers the folders, so that it goes on with the same. */
