@@ -1,4 +1,4 @@
-// DecodeQueue: what the shards of one generation share: the prompts still to start, and the results.
+// DecodeQueue: what the shards of one generation share: the prompts still to start, and the results. And how much is computed at once.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -9,6 +9,9 @@
 namespace pk {
 
 constexpr int64_t kPrefillTokens = 2048;  // tokens of prompts computed at once: few enough to stop within 50 ms
+
+// Rows of logits held at once: about 64 MiB.
+inline int64_t logits_rows(int64_t vocab) { return std::clamp<int64_t>((16 << 20) / vocab / 32 * 32, 32, 1024); }
 
 // A prompt, and those of its samples that are started together.
 struct Admission {

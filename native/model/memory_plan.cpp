@@ -8,7 +8,6 @@ namespace pk {
 
 namespace {
 
-constexpr int64_t kLogitsElements = 16 << 20;        // as in decode.cpp
 constexpr int64_t kCpuScratch = int64_t{64} << 20;   // what linear_logprobs may take
 constexpr int64_t kGpuScratch = int64_t{256} << 20;  // the same with longer chunks, and cuBLASLt's workspace
 
@@ -62,10 +61,11 @@ MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute,
   if (cpu && rounds && 2 * table.vectors <= kPackedLimit) plan.rounded += packed_bytes(config, *cpu);
   HeadShape shape = head_shape(config);
   int64_t capacity = (work.prompt_tokens + work.new_tokens + 15) / 16 * 16, shards = cpu ? cpu->decode_shards(work.slots) : 1;
-  int64_t slots = (work.slots + shards - 1) / shards * shards;
-  plan.cache = config.layers * slots * shape.kv_heads * capacity * (shape.head_size + shape.padded_head()) * dtype_size(compute);
-  int64_t logits = 4 * std::min(slots * config.vocab_size, shards * std::max<int64_t>(kLogitsElements, config.vocab_size));
-  plan.decoding = shards * inference_bytes(config, compute, std::max(kPrefillTokens, work.prompt_tokens)) + inference_bytes(config, compute, slots) + logits;
+  int64_t slots = (work.slots + shards - 1) / shards, rows = (slots + 31) / 32 * 32;  // of a shard
+  int64_t cached = cpu ? slots : slots + 1;                                           // recorded steps have a slot for rows that fill up
+  plan.cache = config.layers * shards * cached * shape.kv_heads * capacity * (shape.head_size + shape.padded_head()) * dtype_size(compute);
+  int64_t logits = 4 * std::min(rows, logits_rows(config.vocab_size)) * config.vocab_size;
+  plan.decoding = shards * (inference_bytes(config, compute, std::max(kPrefillTokens, work.prompt_tokens)) + inference_bytes(config, compute, rows) + logits);
   return plan;
 }
 

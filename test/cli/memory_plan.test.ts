@@ -52,6 +52,8 @@ test("sizes follow the options", () => {
   expect(totalOf({ maxTokensPerBatch: 1024, sft: { maxTokensPerBatch: 1024 } })).toBeLessThan(totalOf());
   expect(totalOf({ model: { recompute: true } })).toBeLessThan(totalOf());
   expect(totalOf({ model: { dtype: "float32" } })).toBeGreaterThan(totalOf());
+  expect(totalOf({ model: { moments: "bfloat16" } })).toBeLessThan(totalOf());
+  expect(totalOf({ offload: true })).toBe(totalOf()); // on the CPU it changes nothing
   const cache = (slots: number) => planJob(jobOf({ generationSlots: slots, sft: { generationSlots: slots } }), input).models[0].bytes.cache;
   expect(cache(256)).toBe(2 * cache(128));
   // A budget beyond all there is to train on costs nothing.
@@ -83,11 +85,26 @@ test("a run that does not fit is refused, and every option named would make it f
   for (const flags of advice) expect(totalOf(optionsFrom(flags))).toBeLessThanOrEqual(available);
 });
 
+test("on a GPU the PRM and the reference can wait in the host's memory", () => {
+  const onGpu = (options: object = {}) => jobOf({ ...options, model: { device: "cuda" } });
+  const [here, away] = [planJob(onGpu(), input), planJob(onGpu({ offload: true }), input)];
+  const sums = here.models.map(({ bytes: { scratch: _, ...own } }) => Object.values(own).reduce((a, b) => a + b));
+  expect(here.total - away.total).toBe(Math.min(sums[1], sums[2]));
+  expect(away.host).toBeGreaterThan(0);
+  expect(here.host).toBe(0);
+  expect(() => requireMemory(jobWork(onGpu(), input), away.total)).toThrow("or with --offload");
+});
+
 test("where no option alone is enough, they are named together, or that none are", () => {
   const whole = totalOf({ model: { dtype: "float32" } });
-  const least = { model: { recompute: true }, maxTokensPerBatch: 256, generationSlots: 8, sft: { maxTokensPerBatch: 256, generationSlots: 8 } };
+  const least = {
+    model: { recompute: true, moments: "bfloat16" },
+    maxTokensPerBatch: 256,
+    generationSlots: 8,
+    sft: { maxTokensPerBatch: 256, generationSlots: 8 },
+  };
   const together = refusal({ model: { dtype: "float32" } }, totalOf(least) * 1.1);
-  const flags = /It would fit with (--model\.dtype bfloat16 --maxTokensPerBatch .*)\. PRIMEKIT/.exec(together)?.[1] ?? "";
+  const flags = /It would fit with (--model\.dtype bfloat16 --.*)\. PRIMEKIT/.exec(together)?.[1] ?? "";
   expect(totalOf(optionsFrom(flags))).toBeLessThanOrEqual(totalOf(least) * 1.1);
   expect(whole).toBeGreaterThan(totalOf(least) * 1.1);
   expect(refusal({}, 1e6)).toContain("would make it fit: it takes a smaller model or more memory.");

@@ -1,9 +1,11 @@
 // The runtime calls of cuda_runtime.h beside this file: memory is the heap's, streams do nothing, a test may ask for failures.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -30,6 +32,8 @@ std::vector<std::function<void()>>* recording = nullptr;
 
 // Bytes of every block that is allocated now.
 std::map<void*, size_t> device_blocks, pinned_blocks;
+
+int64_t peak = 0;
 
 int64_t sum_of(const std::map<void*, size_t>& blocks) {
   int64_t bytes = 0;
@@ -75,6 +79,7 @@ void fail_allocations_after(int good, int count) {
 }
 void fail_pinned(int count) { failing_pinned = count; }
 int64_t device_bytes() { return sum_of(device_blocks); }
+int64_t device_peak() { return std::exchange(peak, device_bytes()); }
 int64_t pinned_bytes() { return sum_of(pinned_blocks); }
 void fail_from_now_on(cudaError_t code) { sticky = code; }
 void limit_shared(int bytes) { shared_limit = bytes; }
@@ -126,11 +131,13 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
     if (pages == MAP_FAILED) return cudaErrorMemoryAllocation;
     guarded_blocks[pages] = {whole};
     device_blocks[pages] = bytes;
+    peak = std::max(peak, sum_of(device_blocks));
     return *data = pages, cudaSuccess;
   }
   if (posix_memalign(data, 256, bytes) != 0) return cudaErrorMemoryAllocation;
   std::memset(*data, 0xff, bytes);  // as good as any: whoever needs zeros must write them
   device_blocks[*data] = bytes;
+  peak = std::max(peak, sum_of(device_blocks));
   return cudaSuccess;
 }
 

@@ -8,6 +8,7 @@ void fail_allocations(int count);                  // the next `count` device al
 void fail_allocations_after(int good, int count);  // likewise, once `good` more have succeeded
 void fail_pinned(int count);                       // the same of pinned memory of the host
 int64_t device_bytes();                            // allocated now
+int64_t device_peak();                             // the most since this was last asked
 int64_t pinned_bytes();
 void fail_from_now_on(cudaError_t code);  // as a lost device does; cudaSuccess ends it
 void limit_shared(int bytes);             // of a block, for backends made from now on
