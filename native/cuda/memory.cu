@@ -30,9 +30,10 @@ void check(cudaError_t code) {
     cudaGetLastError();  // this one does not stick
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
-    throw Error("ERR_OUT_OF_MEMORY", "The GPU has not enough memory for " + place_of_op() + ": " + std::to_string(free >> 20) + " MiB of " +
-                                         std::to_string(total >> 20) +
-                                         " MiB are free. Less is needed with recompute, smaller batches or fewer decoding slots.");
+    throw Error(
+        "ERR_OUT_OF_MEMORY",
+        "The GPU has not enough memory for " + place_of_op() + ": " + std::to_string(free >> 20) + " MiB of " + std::to_string(total >> 20) +
+            " MiB are free. Less is needed with smaller batches, fewer decoding slots, bfloat16 moments, recompute, or models that take turns (offload).");
   }
   if (is_lost(code)) throw Error("ERR_DEVICE_LOST", "The GPU stopped working (" + words + ", noticed in " + place_of_op() + "): restart the process.");
   cudaGetLastError();

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Choice, scoringWork, trainingWork, writingWork } from "../../ts/cli/command_plans.ts";
-import { type MemoryPlan, type Plannable, planModels, renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
+import { type Plannable, planModels, renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
 import type { ModelConfig } from "../../ts/model_config.ts";
 import { tinyModel, tinyTask } from "../support/tasks.ts";
 import { run } from "./support.ts";
@@ -76,18 +76,21 @@ test("moments in bfloat16 are half as large, and nothing else changes", () => {
   expect(half).toEqual({ ...whole, moments: whole.moments / 2 });
 });
 
-test("offloaded models count one at a time, on a GPU only", () => {
-  const use = (name: string, offloaded: boolean) => ({ name, model, options: { dtype: "bfloat16", trainable: name !== "c" } as const, work: {}, offloaded });
-  const sum = ({ models }: MemoryPlan, names: string) =>
-    models.filter(({ name }) => names.includes(name)).reduce((bytes, { bytes: b }) => bytes + b.weights + b.rounded + b.moments, 0);
-  const uses = [use("a", false), use("b", true), use("c", true)];
-  const plan = planModels("cuda", uses);
-  const { scratch } = plan.models[0].bytes;
-  expect(plan.total).toBe(sum(plan, "ab") + scratch);
-  expect(plan.host).toBe(plan.models[1].bytes.weights + plan.models[2].bytes.weights + plan.models[2].bytes.rounded); // masters of b, all of c
-  expect(renderPlan(plan, undefined)).toMatch(/^total, with b or c +\d.*\navailable +no GPU here\noffloaded, in the host's memory +\d/m);
-  const onCpu = planModels("cpu", uses);
-  expect([onCpu.total, onCpu.host]).toEqual([sum(onCpu, "abc") + onCpu.models[0].bytes.scratch, 0]);
+test("models that take turns on a GPU count one at a time, and wait in the host's memory without what can be made anew", () => {
+  const use = (name: string, trainable: boolean) => ({
+    name,
+    model,
+    options: { dtype: "bfloat16", trainable } as const,
+    work: { trainTokens: trainable ? 99 : 0 },
+  });
+  const uses = [use("trained", true), use("frozen", false)];
+  const [turns, together] = [planModels("cuda", uses, true), planModels("cuda", uses)];
+  const [trained, frozen] = turns.models.map(({ bytes }) => bytes);
+  const total = ({ scratch, ...own }: typeof trained) => Object.values(own).reduce((sum, bytes) => sum + bytes, scratch);
+  expect(turns.total).toBe(total(trained));
+  expect(together.total).toBe(total(trained) + total(frozen) - frozen.scratch);
+  expect(turns.host).toBe(trained.weights + trained.moments + frozen.weights + frozen.rounded);
+  expect(planModels("cpu", uses, true)).toEqual(planModels("cpu", uses));
 });
 
 describe("the commands", () => {

@@ -85,13 +85,14 @@ test("a run that does not fit is refused, and every option named would make it f
   for (const flags of advice) expect(totalOf(optionsFrom(flags))).toBeLessThanOrEqual(available);
 });
 
-test("on a GPU the PRM and the reference can wait in the host's memory", () => {
+test("on a GPU the models can take turns", () => {
   const onGpu = (options: object = {}) => jobOf({ ...options, model: { device: "cuda" } });
   const [here, away] = [planJob(onGpu(), input), planJob(onGpu({ offload: true }), input)];
   const sums = here.models.map(({ bytes: { scratch: _, ...own } }) => Object.values(own).reduce((a, b) => a + b));
-  expect(here.total - away.total).toBe(Math.min(sums[1], sums[2]));
-  expect(away.host).toBeGreaterThan(0);
+  expect(here.total - away.total).toBe(sums[0] + sums[1] + sums[2] - Math.max(...sums));
+  expect(renderPlan(away, undefined)).toMatch(/^total, one model at a time +\d.*\navailable +no GPU here\nin the host's memory +\d/m);
   expect(here.host).toBe(0);
+  expect(planJob(onGpu({ algo: "rloo", offload: true }), input)).toEqual(planJob(onGpu({ algo: "rloo" }), input)); // nobody to take turns with
   expect(() => requireMemory(jobWork(onGpu(), input), away.total)).toThrow("or with --offload");
 });
 

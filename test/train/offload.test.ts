@@ -30,7 +30,7 @@ const CONFIG: PrimeConfigInput = {
 const USES = ["generate", "logprobs", "forwardBackward", "step", "copyFrom", "save", "saveOptimizer", "loadOptimizer", "resetOptimizer"] as const;
 
 /** Which models are on the device, from the calls that move them; `onUse` sees every use, with those that are there by then. */
-function watch(onUse: (method: string, model: Model, present: ReadonlySet<Model>) => void): Set<Model> {
+function watch(onUse: (method: string, model: Model, present: ReadonlySet<Model>) => void): void {
   const present = new Set<Model>();
   for (const method of USES) {
     const original = Model.prototype[method] as (this: Model, ...args: unknown[]) => Promise<unknown>;
@@ -48,7 +48,13 @@ function watch(onUse: (method: string, model: Model, present: ReadonlySet<Model>
       present.delete(this);
     }),
   );
-  return present;
+  const close = Model.prototype.close;
+  spies.push(
+    spyOn(Model.prototype, "close").mockImplementation(function (this: Model) {
+      present.delete(this);
+      close.call(this);
+    }),
+  );
 }
 
 async function train(offload: boolean) {
@@ -60,15 +66,19 @@ async function train(offload: boolean) {
   return outcome;
 }
 
-test("the policy works alone: PRM and reference are there one at a time, and never while it generates", async () => {
-  const seen: { method: string; model: Model; others: number }[] = [];
-  watch((method, model, present) => seen.push({ method, model, others: [...present].filter((other) => other !== model).length }));
-  await train(true);
-  const policy = seen.find(({ method }) => method === "generate")?.model;
-  const ofPolicy = seen.filter(({ method, model }) => model === policy && ["generate", "forwardBackward", "step"].includes(method));
-  expect(new Set(ofPolicy.map(({ method }) => method)).size).toBe(3);
-  expect(ofPolicy.filter(({ others }) => others > 0)).toEqual([]);
-  expect(seen.filter(({ others }) => others > 1)).toEqual([]); // beside the policy, which never leaves, at most one
+test("the models take turns: whoever is used is there alone, on a fresh start and on a resumed one", async () => {
+  const seen: { method: string; others: number }[] = [];
+  watch((method, model, present) => seen.push({ method, others: [...present].filter((other) => other !== model).length }));
+  const { run, close } = await temporaryRun();
+  for (const steps of [3, 4]) {
+    using policy = await tinyModel(1);
+    const resume = await run.newestCheckpoint();
+    await runPrime({ config: { ...CONFIG, steps, offload: true }, task: tinyTask(), policy, run, resume });
+  }
+  await close();
+  expect(new Set(seen.map(({ method }) => method)).size).toBe(USES.length);
+  const working = seen.filter(({ method }) => method !== "copyFrom" && method !== "resetOptimizer"); // at the start, one is a copy of the other
+  expect(working.filter(({ others }) => others > 0)).toEqual([]);
 });
 
 test("without it nothing is moved", async () => {

@@ -34,12 +34,10 @@ export function planJob(config: JobConfig, { model, promptTokens }: PlanInput): 
   const sizes = batchSizes(config, promptTokens);
   const newTokens = Math.max(prime.maxNewTokens, config.model.source ? 0 : config.sft.maxNewTokens);
   const use = (name: string, trainable: boolean, work: object) => ({ name, model, options: { dtype, recompute, moments, trainable }, work });
-  const aside = (name: string, trainable: boolean, work: object) => ({ ...use(name, trainable, work), offloaded: prime.offload });
-  return planModels(chooseDevice(config.model.device), [
-    use("policy", true, { trainTokens: sizes.policy, slots: sizes.slots, promptTokens, newTokens }),
-    ...(usesPrm ? [aside("PRM", trainsPrm, { [trainsPrm ? "trainTokens" : "scoreTokens"]: sizes.others })] : []),
-    ...(needsReference ? [aside("reference", false, { scoreTokens: sizes.others })] : []),
-  ]);
+  const uses = [use("policy", true, { trainTokens: sizes.policy, slots: sizes.slots, promptTokens, newTokens })];
+  if (usesPrm) uses.push(use("PRM", trainsPrm, { [trainsPrm ? "trainTokens" : "scoreTokens"]: sizes.others }));
+  if (needsReference) uses.push(use("reference", false, { scoreTokens: sizes.others }));
+  return planModels(chooseDevice(config.model.device), uses, prime.offload);
 }
 
 // --- internal ---

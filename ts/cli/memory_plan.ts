@@ -15,15 +15,13 @@ export interface ModelUse {
   model: ModelConfig;
   options: Pick<NativeModelOptions, "dtype" | "trainable"> & Partial<Pick<NativeModelOptions, "moments" | "recompute">>;
   work: Partial<PlannedWork>;
-  /** On the device only while it works, one of these at a time; otherwise in the host's memory. */
-  offloaded?: boolean;
 }
 
 export interface MemoryPlan {
   device: "cpu" | "cuda";
-  models: { name: string; bytes: NativeMemoryPlan; offloaded: boolean }[];
+  models: { name: string; bytes: NativeMemoryPlan }[];
   total: number; // bytes on the device at once, with the kernels' scratch memory
-  host: number; // bytes of the host's memory in which offloaded models wait
+  host: number; // bytes of the host's memory in which models wait that take turns on a GPU
 }
 
 /** What a command will allocate, as a function of its configuration, and what might be changed in that: the cheapest in speed first. */
@@ -33,18 +31,20 @@ export interface Plannable<Config> {
   changes: readonly Change<Config>[];
 }
 
-/** What the models will allocate when every batch, slot and answer is as long as it may be. No GPU is needed for "cuda". */
-export function planModels(device: "cpu" | "cuda", uses: readonly ModelUse[]): MemoryPlan {
-  const models = uses.map(({ name, model, options, work, offloaded = false }) => {
+/**
+ * What the models will allocate when every batch, slot and answer is as long as it may be. `turns`: one at a time is on the GPU, the others wait in the
+ * host's memory; on the CPU this changes nothing. No GPU is needed for "cuda".
+ */
+export function planModels(device: "cpu" | "cuda", uses: readonly ModelUse[], turns = false): MemoryPlan {
+  const models = uses.map(({ name, model, options, work }) => {
     const settings = { device, moments: "float32" as const, recompute: false, ...options };
     const sizes = { trainTokens: 0, scoreTokens: 0, slots: 0, promptTokens: 0, newTokens: 0, ...work };
-    const bytes = native().planMemory(toNativeConfig(completeConfig(model)), settings, sizes);
-    return { name, bytes, offloaded: offloaded && device === "cuda", host: bytes.weights + bytes.moments + (options.trainable ? 0 : bytes.rounded) };
+    return { name, bytes: native().planMemory(toNativeConfig(completeConfig(model)), settings, sizes) };
   });
-  const [moved, staying] = [models.filter(({ offloaded }) => offloaded), models.filter(({ offloaded }) => !offloaded)];
-  const largest = Math.max(0, ...moved.map(({ bytes }) => ownBytes(bytes)));
-  const total = staying.reduce((sum, { bytes }) => sum + ownBytes(bytes), scratchOf(models) + largest);
-  return { device, models, total, host: moved.reduce((sum, { host }) => sum + host, 0) };
+  const own = models.map(({ bytes }) => ownBytes(bytes));
+  if (!turns || device === "cpu" || models.length === 1) return { device, models, total: own.reduce((sum, bytes) => sum + bytes, scratchOf(models)), host: 0 };
+  const waiting = models.map(({ bytes }, i) => bytes.weights + bytes.moments + (uses[i].options.trainable ? 0 : bytes.rounded)); // gradients are zero
+  return { device, models, total: Math.max(...own) + scratchOf(models), host: waiting.reduce((sum, bytes) => sum + bytes, 0) };
 }
 
 /** The plan as a table, with what is available. */
@@ -53,12 +53,11 @@ export function renderPlan(plan: MemoryPlan, available: number | undefined): str
   const rows = Object.entries(KINDS).map(([kind, label]) => [label, ...models.map(({ bytes }) => inWords(bytes[kind as keyof typeof KINDS]))]);
   const sums = ["sum", ...models.map(({ bytes }) => inWords(ownBytes(bytes)))];
   const grid = table([[`memory on the ${NAMES[device]}`, ...models.map(({ name }) => name)], ...rows, sums]);
-  const moved = models.filter(({ offloaded }) => offloaded).map(({ name }) => name);
   const whole = table([
     ["kernels' scratch", inWords(scratchOf(models))],
-    [moved.length > 1 ? `total, with ${moved.join(" or ")}` : "total", inWords(total)],
+    [host > 0 ? "total, one model at a time" : "total", inWords(total)],
     ["available", available === undefined ? "no GPU here" : inWords(available)],
-    ...(host > 0 ? [["offloaded, in the host's memory", inWords(host)]] : []),
+    ...(host > 0 ? [["in the host's memory", inWords(host)]] : []),
   ]);
   return `${grid}\n\n${whole}`;
 }

@@ -47,10 +47,8 @@ async function primeStep(t: PrimeTrainer): Promise<void> {
   const groups = await drawGroups(t);
   // 2. Packed rows, outcomes, sampling and reference log-probs. Up to here the signal may cut the step short; from here on it is completed.
   const batch = await packStep(t, groups);
-  await t.setAside(t.reference);
   // 3. Train the PRM on outcomes (before or after scoring, or not at all); implicit process rewards r_t = beta * (log phi - log ref).
   const judged = await judgeProcess(t, batch);
-  await t.setAside(t.prm);
   // 4. Leave-one-out advantages of process and outcome rewards, summed (or a sibling estimator).
   const { outcome, offsets } = batch;
   const weighted = { ...config, processCoef: config.processCoef * judged.weight };
@@ -61,6 +59,7 @@ async function primeStep(t: PrimeTrainer): Promise<void> {
   // 5. Clipped policy-gradient update.
   const lr = judged.freezesPolicy ? 0 : learningRate(state.step, config);
   const data = { ...batch, advantages, groupSize: config.samplesPerPrompt };
+  await t.turn(policy);
   const update =
     lr > 0 && batch.rows.length > 0
       ? await t.during("policy", () => updatePolicy(policy, data, { ...config, lr }, state.policySkips, [config.seed, state.step, 1]))

@@ -67,6 +67,7 @@ export async function evaluate(t: PrimeTrainer): Promise<void> {
   const onProgress = (done: number, total: number) =>
     t.emit({ type: "phase", trainer: "prime", phase: "eval", step: state.step, steps: config.steps, done, total });
   const options = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: t.signal };
+  await t.turn(t.policy);
   const { accuracy, truncated } = await t.during("eval", () => measureAccuracy(t.policy, task, problems, options));
   state.evaluatedStep = state.step;
   const last = state.history.at(-1);
@@ -82,7 +83,8 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
   const { config, state, task } = t;
   const stopped = state.step < config.steps || state.evaluatedStep !== state.step;
   takeTimes(t);
-  const judges = t.prm && { prm: oneAtATime(t, t.prm), reference: t.reference ? oneAtATime(t, t.reference) : t.policy };
+  const judges = t.prm && { prm: inTurn(t, t.prm), reference: inTurn(t, t.reference ?? t.policy) };
+  await t.turn(t.policy);
   const answers = stopped ? [] : await sampleAnswers(t.policy, judges, task, task.heldOut.slice(0, config.sampleAnswers), config);
   const evaluated = state.history.filter((point) => point.evalAccuracy !== undefined);
   const judged = state.history.filter((point) => point.pairAccuracy !== undefined);
@@ -106,9 +108,9 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
 
 // --- internal ---
 
-/** A model that is set aside again after every batch that it scores. */
-function oneAtATime(t: PrimeTrainer, model: Model): Pick<Model, "logprobs"> {
-  return { logprobs: (batch, options) => model.logprobs(batch, options).finally(() => t.setAside(model)) };
+/** A model that has the GPU when it scores. */
+function inTurn(t: PrimeTrainer, model: Model): Pick<Model, "logprobs"> {
+  return { logprobs: (batch, options) => t.turn(model).then(() => model.logprobs(batch, options)) };
 }
 
 function rolloutMetrics({ kept, rest, draws, cursor }: Collected): MetricValues {

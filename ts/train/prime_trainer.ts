@@ -65,8 +65,8 @@ export interface PrimeTrainer {
   run: RunLog | undefined;
   signal: AbortSignal | undefined;
   emit(event: TrainEvent): void;
-  /** With the option offload, a model that has done its work leaves the GPU; its next use brings it back. */
-  setAside(model: Model | undefined): Promise<void>;
+  /** Before a model works: with the option offload, the others leave the GPU. Their own turn brings them back. */
+  turn(model: Model): Promise<void>;
   /** Runs `work`, announces it and books its time under `phase`. */
   during<T>(phase: Phase, work: () => Promise<T>): Promise<T>;
   close(): void;
@@ -106,16 +106,17 @@ export async function saveCheckpoint(t: PrimeTrainer): Promise<void> {
   if (!run || t.savedStep === state.step) return;
   const dir = await t.during("save", () =>
     run.saveCheckpoint(state.step, state, async (dir) => {
+      await t.turn(policy);
       await policy.save(join(dir, "policy"), { dtype: "float32", card: primeCard(t, "policy") });
       await policy.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
       await t.task.tokenizer.save(join(dir, "policy"));
       if (!prm) return;
+      await t.turn(prm);
       await prm.save(join(dir, "prm"), { dtype: "float32", card: primeCard(t, "prm") });
       if (t.config.prmUpdate !== "none") await prm.saveOptimizer(join(dir, "prm.optimizer.safetensors"));
       await t.task.tokenizer.save(join(dir, "prm"));
     }),
   );
-  await t.setAside(prm);
   t.savedStep = state.step;
   t.emit({ type: "checkpoint", trainer: "prime", step: state.step, dir });
 }
@@ -145,7 +146,10 @@ function assemble(
       emit({ type: "phase", trainer: "prime", phase, step: state.step, steps: config.steps });
       return t.clock.time(phase, work);
     },
-    setAside: async (model) => (config.offload ? model?.offload() : undefined),
+    turn: async (model) => {
+      const others = config.offload ? [t.policy, t.prm, t.reference].filter((other) => other !== model) : [];
+      for (const other of others) await other?.offload();
+    },
     close,
   };
   return t;
@@ -184,6 +188,7 @@ async function loadModels(dir: string, policy: Model, prm: Model | undefined, co
   await loadInto(policy, join(dir, "policy"));
   await policy.loadOptimizer(join(dir, "policy.optimizer.safetensors"));
   if (!prm) return;
+  if (config.offload) await policy.offload();
   await loadInto(prm, join(dir, "prm"));
   if (config.prmUpdate !== "none") await prm.loadOptimizer(join(dir, "prm.optimizer.safetensors"));
 }

@@ -16,7 +16,7 @@ namespace {
 int good_allocations = 0, failing_allocations = 0, failing_pinned = 0;
 cudaError_t sticky = cudaSuccess;
 bool guarded = false;
-int launched = 0;
+int launched = 0, kernels = 0;
 int shared_limit = 227 << 10;
 
 struct Pages {
@@ -84,6 +84,8 @@ int64_t pinned_bytes() { return sum_of(pinned_blocks); }
 void fail_from_now_on(cudaError_t code) { sticky = code; }
 void limit_shared(int bytes) { shared_limit = bytes; }
 int graphs_launched() { return launched; }
+int kernels_launched() { return kernels; }
+void count_kernel() { ++kernels; }
 void guard_device_memory(bool on) { guarded = on; }
 DeviceAccess::DeviceAccess() {
   if (!guarded_blocks.empty()) protect_all(PROT_READ | PROT_WRITE);

@@ -12,6 +12,7 @@ int64_t device_peak();                             // the most since this was la
 int64_t pinned_bytes();
 void fail_from_now_on(cudaError_t code);  // as a lost device does; cudaSuccess ends it
 void limit_shared(int bytes);             // of a block, for backends made from now on
+int kernels_launched();                   // so far, those of graphs left out
 int graphs_launched();                    // so far
 void guard_device_memory(bool on);        // device memory allocated from now on faults when the host touches it
 
