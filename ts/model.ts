@@ -266,6 +266,14 @@ export class Model {
     await this.#inTurn(() => this.native.restore());
   }
 
+  /**
+   * Gives back the GPU's memory of activations, KV cache and gradients that are zero, before work of another kind: a generation and a training step need
+   * not have room beside each other. A forward kept for its backward is dropped. On the CPU nothing happens.
+   */
+  async trim(): Promise<void> {
+    await this.#inTurn(() => this.native.trim());
+  }
+
   /** Frees the native memory once running calls have ended. May be called again. */
   close(): void {
     this.native.close();

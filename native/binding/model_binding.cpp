@@ -30,6 +30,7 @@ Napi::Function NativeModel::define(Napi::Env env) {
                       InstanceMethod("resetOptimizer", &NativeModel::reset_optimizer),
                       InstanceMethod("offload", &NativeModel::offload),
                       InstanceMethod("restore", &NativeModel::restore),
+                      InstanceMethod("trim", &NativeModel::trim),
                       InstanceMethod("generate", &NativeModel::generate_sequences),
                       InstanceMethod("memoryBytes", &NativeModel::memory_bytes),
                       InstanceMethod("close", &NativeModel::close)});

@@ -162,6 +162,12 @@ Napi::Value NativeModel::restore(const Napi::CallbackInfo& call) {
       call.Env(), {}, {call.This()}, [m](JobContext&) { return m->restore(), 0; }, undefined);
 }
 
+Napi::Value NativeModel::trim(const Napi::CallbackInfo& call) {
+  auto m = model(call.Env());
+  return run_job(
+      call.Env(), {}, {call.This()}, [m](JobContext&) { return m->trim(), 0; }, undefined);
+}
+
 Napi::Value NativeModel::memory_bytes(const Napi::CallbackInfo& call) {
   auto m = model(call.Env());
   auto o = Napi::Object::New(call.Env());

@@ -47,6 +47,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   Napi::Value reset_optimizer(const Napi::CallbackInfo& call);
   Napi::Value offload(const Napi::CallbackInfo& call);
   Napi::Value restore(const Napi::CallbackInfo& call);
+  Napi::Value trim(const Napi::CallbackInfo& call);
   Napi::Value memory_bytes(const Napi::CallbackInfo& call);
 
   std::shared_ptr<Qwen2> model_;

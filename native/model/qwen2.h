@@ -63,6 +63,8 @@ class Qwen2 {
   // too). restore() brings them back, bit for bit, as does by itself any call that needs them. Where the backend's memory is the host's, nothing happens.
   void offload();
   void restore();
+  // Gives back what is neither weight nor moment nor a gradient that is not zero: before work of another kind. Likewise nothing in the host's memory.
+  void trim();
 
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t steps) { step_count_ = steps; }
@@ -112,6 +114,7 @@ class Qwen2 {
   Flat& flat_of(Slot slot);
   Tensor flat(Slot slot);
   void take_cast();
+  void drop_work();
   Tensor matrices();  // all of them, in their most exact form
   float* bias(int64_t offset) { return offset < 0 ? nullptr : vector(offset); }
   void send_batch(const PackedBatch& batch);

@@ -152,17 +152,25 @@ int64_t Qwen2::pinned_bytes() const {
 
 void Qwen2::offload() {
   if (offloaded_ || backend_.is_host()) return;
-  if (gradients_are_zero_) {  // memory allocated anew is zero, too
-    gradients_.arena.release();
-    gradients_.data = Tensor();
-  }
+  drop_work();
   std::vector<Arena*> parked = {&values_.arena, &gradients_.arena, &moment1_.arena, &moment2_.arena};
   if (!has_masters()) parked.push_back(&cast_arena_);  // rounded matrices beside masters are rounded anew
   for (Arena* arena : parked) arena->start_parking();
   backend_.wait();
   for (Arena* arena : parked) arena->park();
-  offloaded_ = true;
   if (has_masters()) cast_arena_.release();
+  offloaded_ = true;
+}
+
+void Qwen2::trim() {
+  if (!offloaded_ && !backend_.is_host()) drop_work();
+}
+
+void Qwen2::drop_work() {
+  if (gradients_are_zero_) {  // as is memory allocated anew
+    gradients_.arena.release();
+    gradients_.data = Tensor();
+  }
   for (Arena* arena : {&packed_arena_, &rope_arena_, &kept_arena_, &work_arena_}) arena->release();
   cache_arenas_.clear();
   uploads_.release();

@@ -86,10 +86,14 @@ test("a run that does not fit is refused, and every option named would make it f
 });
 
 test("on a GPU the models can take turns", () => {
-  const onGpu = (options: object = {}) => jobOf({ ...options, model: { device: "cuda" } });
+  const onGpu = (options: object = {}) => jobOf({ ...options, model: { device: "cuda", ...(options as { model?: object }).model } });
   const [here, away] = [planJob(onGpu(), input), planJob(onGpu({ offload: true }), input)];
   const sums = here.models.map(({ bytes: { scratch: _, ...own } }) => Object.values(own).reduce((a, b) => a + b));
   expect(here.total - away.total).toBe(sums[0] + sums[1] + sums[2] - Math.max(...sums));
+  const loaded = planJob(onGpu({ offload: true, model: { source: "DIR" }, data: { source: "FILE" } }), input);
+  const [{ bytes, most }] = loaded.models;
+  expect(most).toBe(bytes.weights + bytes.rounded + bytes.moments + Math.max(bytes.gradients + bytes.activations, bytes.cache + bytes.decoding));
+  expect(loaded.total).toBe(Math.max(...loaded.models.map((model) => model.most)) + bytes.scratch);
   expect(renderPlan(away, undefined)).toMatch(/^total, one model at a time +\d.*\navailable +no GPU here\nin the host's memory +\d/m);
   expect(here.host).toBe(0);
   expect(planJob(onGpu({ algo: "rloo", offload: true }), input)).toEqual(planJob(onGpu({ algo: "rloo" }), input)); // nobody to take turns with

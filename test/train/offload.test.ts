@@ -98,6 +98,7 @@ test("on the CPU a model stays as it is", async () => {
   await model.forwardBackward({ tokens: Int32Array.of(1, 2, 3), offsets: Int32Array.of(0, 3) }, ({ logprobs }) => ({ dLogprobs: logprobs }));
   const before = model.native.memoryBytes();
   await model.offload();
+  await model.trim();
   expect(model.native.memoryBytes()).toEqual(before);
   expect(before.pinned).toBe(0);
   await model.restore();

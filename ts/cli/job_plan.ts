@@ -6,7 +6,7 @@ import type { ModelConfig } from "../model_config.ts";
 import { encodePrompt } from "../rollout/sample.ts";
 import type { JobConfig } from "./job_config.ts";
 import { type Change, halving, switched } from "./memory_advice.ts";
-import { batchTokens, type MemoryPlan, type Plannable, planModels } from "./memory_plan.ts";
+import { batchTokens, type MemoryPlan, type ModelUse, type Plannable, planModels } from "./memory_plan.ts";
 
 /** What a job needs to know beside its own configuration. */
 export interface PlanInput {
@@ -33,8 +33,9 @@ export function planJob(config: JobConfig, { model, promptTokens }: PlanInput): 
   const needsReference = (usesPrm && prime.reference === "sft") || prime.klCoef > 0; // as openPrime
   const sizes = batchSizes(config, promptTokens);
   const newTokens = Math.max(prime.maxNewTokens, config.model.source ? 0 : config.sft.maxNewTokens);
-  const use = (name: string, trainable: boolean, work: object) => ({ name, model, options: { dtype, recompute, moments, trainable }, work });
-  const uses = [use("policy", true, { trainTokens: sizes.policy, slots: sizes.slots, promptTokens, newTokens })];
+  const use = (name: string, trainable: boolean, work: object): ModelUse => ({ name, model, options: { dtype, recompute, moments, trainable }, work });
+  const policy = use("policy", true, { trainTokens: sizes.policy, slots: sizes.slots, promptTokens, newTokens });
+  const uses: ModelUse[] = [{ ...policy, mixed: !config.model.source }]; // fine-tuning evaluates as it goes
   if (usesPrm) uses.push(use("PRM", trainsPrm, { [trainsPrm ? "trainTokens" : "scoreTokens"]: sizes.others }));
   if (needsReference) uses.push(use("reference", false, { scoreTokens: sizes.others }));
   return planModels(chooseDevice(config.model.device), uses, prime.offload);

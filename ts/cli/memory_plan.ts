@@ -15,11 +15,13 @@ export interface ModelUse {
   model: ModelConfig;
   options: Pick<NativeModelOptions, "dtype" | "trainable"> & Partial<Pick<NativeModelOptions, "moments" | "recompute">>;
   work: Partial<PlannedWork>;
+  /** Generates and trains without a turn between: where models take turns, memory for both is held at once all the same. */
+  mixed?: boolean;
 }
 
 export interface MemoryPlan {
   device: "cpu" | "cuda";
-  models: { name: string; bytes: NativeMemoryPlan }[];
+  models: { name: string; bytes: NativeMemoryPlan; most: number /* bytes at once */ }[];
   total: number; // bytes on the device at once, with the kernels' scratch memory
   host: number; // bytes of the host's memory in which models wait that take turns on a GPU
 }
@@ -32,27 +34,34 @@ export interface Plannable<Config> {
 }
 
 /**
- * What the models will allocate when every batch, slot and answer is as long as it may be. `turns`: one at a time is on the GPU, the others wait in the
- * host's memory; on the CPU this changes nothing. No GPU is needed for "cuda".
+ * What the models will allocate when every batch, slot and answer is as long as it may be. `turns`: one at a time is on the GPU, generating or training,
+ * and the others wait in the host's memory; on the CPU this changes nothing. No GPU is needed for "cuda".
  */
 export function planModels(device: "cpu" | "cuda", uses: readonly ModelUse[], turns = false): MemoryPlan {
-  const models = uses.map(({ name, model, options, work }) => {
+  const takeTurns = turns && device === "cuda" && uses.length > 1;
+  const models = uses.map(({ name, model, options, work, mixed = false }) => {
     const settings = { device, moments: "float32" as const, recompute: false, ...options };
     const sizes = { trainTokens: 0, scoreTokens: 0, slots: 0, promptTokens: 0, newTokens: 0, ...work };
-    return { name, bytes: native().planMemory(toNativeConfig(completeConfig(model)), settings, sizes) };
+    const bytes = native().planMemory(toNativeConfig(completeConfig(model)), settings, sizes);
+    return {
+      name,
+      bytes,
+      most: takeTurns && !mixed ? ownBytes(bytes) - Math.min(bytes.gradients + bytes.activations, bytes.cache + bytes.decoding) : ownBytes(bytes),
+    };
   });
-  const own = models.map(({ bytes }) => ownBytes(bytes));
-  if (!turns || device === "cpu" || models.length === 1) return { device, models, total: own.reduce((sum, bytes) => sum + bytes, scratchOf(models)), host: 0 };
+  const most = models.map((model) => model.most);
+  if (!takeTurns) return { device, models, total: most.reduce((sum, bytes) => sum + bytes, scratchOf(models)), host: 0 };
   const waiting = models.map(({ bytes }, i) => bytes.weights + bytes.moments + (uses[i].options.trainable ? 0 : bytes.rounded)); // gradients are zero
-  return { device, models, total: Math.max(...own) + scratchOf(models), host: waiting.reduce((sum, bytes) => sum + bytes, 0) };
+  return { device, models, total: Math.max(...most) + scratchOf(models), host: waiting.reduce((sum, bytes) => sum + bytes, 0) };
 }
 
 /** The plan as a table, with what is available. */
 export function renderPlan(plan: MemoryPlan, available: number | undefined): string {
   const { models, total, device, host } = plan;
   const rows = Object.entries(KINDS).map(([kind, label]) => [label, ...models.map(({ bytes }) => inWords(bytes[kind as keyof typeof KINDS]))]);
-  const sums = ["sum", ...models.map(({ bytes }) => inWords(ownBytes(bytes)))];
-  const grid = table([[`memory on the ${NAMES[device]}`, ...models.map(({ name }) => name)], ...rows, sums]);
+  const sums = [["sum", ...models.map(({ bytes }) => inWords(ownBytes(bytes)))]];
+  if (host > 0) sums.push(["most at once", ...models.map(({ most }) => inWords(most))]);
+  const grid = table([[`memory on the ${NAMES[device]}`, ...models.map(({ name }) => name)], ...rows, ...sums]);
   const whole = table([
     ["kernels' scratch", inWords(scratchOf(models))],
     [host > 0 ? "total, one model at a time" : "total", inWords(total)],

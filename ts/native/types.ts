@@ -122,6 +122,7 @@ export interface NativeModel {
   /** All of the device's memory is given back; weights, moments and gradients wait in the host's. On the CPU nothing happens. */
   offload(): Promise<void>;
   restore(): Promise<void>;
+  trim(): Promise<void>;
   /** Allocated now; `pinned` in the host's memory, the others on the device. */
   memoryBytes(): { parameters: number; gradients: number; optimizer: number; activations: number; pinned: number };
   close(): void;

@@ -65,7 +65,7 @@ export interface PrimeTrainer {
   run: RunLog | undefined;
   signal: AbortSignal | undefined;
   emit(event: TrainEvent): void;
-  /** Before a model works: with the option offload, the others leave the GPU. Their own turn brings them back. */
+  /** Before a model's work of one kind: with the option offload, the others leave the GPU, and so does what its own work before that left there. */
   turn(model: Model): Promise<void>;
   /** Runs `work`, announces it and books its time under `phase`. */
   during<T>(phase: Phase, work: () => Promise<T>): Promise<T>;
@@ -147,8 +147,9 @@ function assemble(
       return t.clock.time(phase, work);
     },
     turn: async (model) => {
-      const others = config.offload ? [t.policy, t.prm, t.reference].filter((other) => other !== model) : [];
-      for (const other of others) await other?.offload();
+      if (!config.offload) return;
+      for (const other of [t.policy, t.prm, t.reference]) if (other !== model) await other?.offload();
+      await model.trim();
     },
     close,
   };

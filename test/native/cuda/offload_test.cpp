@@ -5,17 +5,21 @@
 
 namespace pk::test {
 
-PK_TEST("cuda: a model that is offloaded between its calls trains to the same bits") {
+PK_TEST("cuda: a model that is offloaded or trimmed between its calls trains to the same bits") {
   for (DType type : {DType::f32, DType::bf16})
     for (DType moments : {DType::f32, DType::bf16}) {
-      std::vector<std::vector<float>> results;
-      for (bool moves : {false, true}) {
+      auto result = [&](const std::function<void(Qwen2&)>& between) {
         auto model = offload_model(cuda_backend(), type, true, moments);
-        results.push_back(train_steps(*model, 3, [&] {
-          if (moves) model->offload();
-        }));
-      }
-      PK_CHECK(results[0] == results[1]);
+        return train_steps(*model, 3, [&] { between(*model); });
+      };
+      std::vector<float> expected = result([](Qwen2&) {});
+      PK_CHECK(result([](Qwen2& model) { model.offload(); }) == expected);
+      PK_CHECK(result([](Qwen2& model) { model.trim(); }) == expected);
+      PK_CHECK(result([](Qwen2& model) {
+                 model.trim();
+                 model.offload();
+                 model.trim();
+               }) == expected);
     }
 }
 
@@ -47,14 +51,18 @@ PK_TEST("cuda: a forward kept for its backward does not outlive an offload") {
   model->offload();
   PK_CHECK(backward_code(*model) == "ERR_STATE");
   forward(*model, true);
+  model->trim();
+  PK_CHECK(backward_code(*model) == "ERR_STATE");
+  forward(*model, true);
   PK_CHECK(backward_code(*model) == "none");
 }
 
-PK_TEST("offload does nothing where the model is in the host's memory anyway") {
+PK_TEST("offload and trim do nothing where the model is in the host's memory anyway") {
   auto model = offload_model(backend(), DType::bf16, true);
   forward(*model, true);
   int64_t weights = model->parameter_bytes(), activations = model->activation_bytes();
   model->offload();
+  model->trim();
   PK_CHECK(model->parameter_bytes() == weights && model->activation_bytes() == activations && model->pinned_bytes() == 0);
   PK_CHECK(backward_code(*model) == "none");
 }

@@ -43,6 +43,23 @@ PK_TEST("cuda: an offloaded model holds no device memory") {
     }
 }
 
+PK_TEST("cuda: a trimmed model holds weights and moments, and gradients that are not zero") {
+  auto model = offload_model(cuda_backend(), DType::bf16, true);
+  train_steps(*model, 1, [] {});
+  generate_some(*model);
+  int64_t state = 0, weights = model->table().size * 4 + model->table().vectors * 2, four = model->table().size * 4;
+  auto trimmed = [&] {
+    model->trim();
+    state = cuda_shim::device_bytes();
+    return model->parameter_bytes() + model->gradient_bytes() + model->moment_bytes() + model->activation_bytes();
+  };
+  PK_CHECK(trimmed() == weights + 3 * four);
+  model->step({1e-2f, 0.9, 0.999, 1e-8f, 0.1f, 1.0f});
+  PK_CHECK(trimmed() == weights + 2 * four);
+  model.reset();
+  PK_CHECK(state - cuda_shim::device_bytes() == weights + 2 * four);
+}
+
 PK_TEST("cuda: what goes to the host is what cannot be made anew") {
   auto model = offload_model(cuda_backend(), DType::bf16, true, DType::bf16);
   forward(*model, true);
