@@ -17,14 +17,17 @@ import {
 import { type CompleteConfig, completeConfig, eosIdsOf, fromHuggingFace, type ModelConfig, toNativeConfig } from "./model_config.ts";
 import { readModelJson } from "./model_dir.ts";
 import { findTensors, loadOptimizerFile, loadWeights, saveOptimizerFile, storedType } from "./model_files.ts";
+import { nativeGenerateOptions, progressOf, toRollouts } from "./model_generate.ts";
+import { pack, scoredOffsets } from "./model_rows.ts";
 import { type ModelOrigin, type SaveOptions, saveModel } from "./model_save.ts";
 import { native } from "./native/addon.ts";
-import type { NativeGenerateOptions, NativeModel } from "./native/types.ts";
+import type { NativeModel } from "./native/types.ts";
 
 export { type ModelCard, makeModelCard } from "./model_card.ts";
 export { checkTokenizerFits } from "./model_checks.ts";
 export type { ModelConfig, Qwen2Config } from "./model_config.ts";
 export type { RopeScaling } from "./model_rope.ts";
+export { pack, scoredOffsets } from "./model_rows.ts";
 export type { SaveOptions } from "./model_save.ts";
 
 /** Packed sequences, prompt + response each. Row i is tokens[offsets[i] .. offsets[i+1]). */
@@ -203,15 +206,9 @@ export class Model {
     const ids = options.sequences
       ? toSequences(options.sequences, count)
       : BigUint64Array.from({ length: count }, (_, i) => BigInt.asUintN(64, first + BigInt(i)));
-    const settings = this.#nativeGenerateOptions(options, samples);
+    const settings = nativeGenerateOptions(options, this.config);
     const result = await withSignal(signal, (cancel, progress) => this.native.generate(tokens, offsets, ids, settings, cancel, progress), progressOf(options));
-    return Array.from({ length: prompts.length * samples }, (_, i) => ({
-      prompt: Math.floor(i / samples),
-      sample: i % samples,
-      tokens: result.tokens.slice(result.offsets[i], result.offsets[i + 1]),
-      logprobs: result.logprobs.slice(result.offsets[i], result.offsets[i + 1]),
-      finishReason: result.finished[i] ? ("stop" as const) : ("length" as const),
-    }));
+    return toRollouts(result, samples);
   }
 
   /** A second model with the same weights (no gradients, no optimizer state). */
@@ -302,50 +299,6 @@ export class Model {
   #requireTrainable(): void {
     if (!this.trainable) throw new PrimekitError("ERR_STATE", "This model was loaded with trainable: false, so it has no gradients and takes no steps.");
   }
-
-  #nativeGenerateOptions(options: GenerateOptions, samples: number): NativeGenerateOptions {
-    const { maxNewTokens, temperature = 1, topP = 1, topK = 0, stop = {}, seed = 0, maxBatch = 256 } = options;
-    const stopTokens = stop.tokens ?? this.config.eosTokenIds ?? (this.config.eosTokenId === undefined ? [] : [this.config.eosTokenId]);
-    return {
-      samples,
-      maxNewTokens,
-      temperature,
-      topP,
-      topK,
-      seed: toSeed(seed, "seed"),
-      maxBatch,
-      stopTokens: Int32Array.from(stopTokens),
-      streamTokens: options.onToken !== undefined,
-      ...this.#stopStrings(stop),
-    };
-  }
-
-  #stopStrings({ strings = [], tokenBytes }: NonNullable<GenerateOptions["stop"]>): Partial<NativeGenerateOptions> {
-    if (strings.length === 0 || !tokenBytes) return {};
-    const [stopBytes, stopOffsets] = packBytes(strings.map((text) => new TextEncoder().encode(text)));
-    const [bytes, offsets] = packBytes(Array.from({ length: this.config.vocabSize }, (_, id) => checkBytes(tokenBytes(id), id)));
-    return { stopBytes, stopOffsets, tokenBytes: bytes, tokenOffsets: offsets };
-  }
-}
-
-/** Offsets [B+1] of the scored tokens: row i has max(0, length_i - promptLengths[i]) of them. */
-export function scoredOffsets(offsets: Int32Array, promptLengths: Int32Array): Int32Array {
-  const scored = new Int32Array(offsets.length);
-  for (let i = 0; i + 1 < offsets.length; i++) scored[i + 1] = scored[i] + Math.max(0, offsets[i + 1] - offsets[i] - promptLengths[i]);
-  return scored;
-}
-
-/** Packs rows of token ids: tokens [N], offsets [B+1]. */
-export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; offsets: Int32Array } {
-  const offsets = new Int32Array(rows.length + 1);
-  rows.forEach((row, i) => {
-    offsets[i + 1] = offsets[i] + row.length;
-  });
-  const tokens = new Int32Array(offsets[rows.length]);
-  rows.forEach((row, i) => {
-    tokens.set(row, offsets[i]);
-  });
-  return { tokens, offsets };
 }
 
 /** The device that `device: "auto"` stands for here. */
@@ -362,26 +315,3 @@ export function hasGpu(): boolean {
 // --- internal ---
 
 const DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" } as const;
-
-/** Sorts what native generation reports: finished sequences, and (sequence, -1 - token). */
-function progressOf({ onProgress, onToken }: GenerateOptions): ((done: number, total: number) => void) | undefined {
-  if (!onToken) return onProgress;
-  return (done, total) => (total < 0 ? onToken(-1 - total, done) : onProgress?.(done, total));
-}
-
-function checkBytes(bytes: Uint8Array, id: number): Uint8Array {
-  if (!(bytes instanceof Uint8Array)) throw typeError(`The result of stop.tokenBytes(${id})`, "a Uint8Array", bytes);
-  return bytes;
-}
-
-function packBytes(items: readonly Uint8Array[]): [Uint8Array, Int32Array] {
-  const offsets = new Int32Array(items.length + 1);
-  items.forEach((item, i) => {
-    offsets[i + 1] = offsets[i] + item.length;
-  });
-  const bytes = new Uint8Array(offsets[items.length]);
-  items.forEach((item, i) => {
-    bytes.set(item, offsets[i]);
-  });
-  return [bytes, offsets];
-}

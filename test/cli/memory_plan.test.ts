@@ -1,5 +1,5 @@
 // The memory plan of the main job: its table, the refusal and its advice, and what is available.
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -10,6 +10,7 @@ import { renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
 import { PrimekitError } from "../../ts/errors.ts";
 import { fixtureDir } from "../support/models.ts";
 
+setDefaultTimeout(120_000); // test machines are busy
 const ROOT = resolve(import.meta.dir, "../..");
 const input: PlanInput = {
   model: { vocabSize: 1000, hiddenSize: 256, intermediateSize: 768, numHiddenLayers: 6, numAttentionHeads: 4, numKeyValueHeads: 2 },
