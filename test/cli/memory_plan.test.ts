@@ -99,6 +99,13 @@ test("on a GPU the models can take turns", () => {
   expect(here.host).toBe(0);
   expect(planJob(onGpu({ algo: "rloo", offload: true }), input)).toEqual(planJob(onGpu({ algo: "rloo" }), input)); // nobody to take turns with
   expect(() => requireMemory(jobWork(onGpu(), input), away.total)).toThrow("or with --offload");
+  // They must have room to wait in.
+  const waiting = jobWork(onGpu({ offload: true }), input);
+  expect(() => requireMemory(waiting, away.total, away.host)).not.toThrow();
+  expect(() => requireMemory(waiting, away.total, away.host - 1)).toThrow(
+    /of the host's memory for models that wait there, of which .* is available\.\n\nmemory/,
+  );
+  expect(() => requireMemory(jobWork(onGpu(), input), away.total, away.host - 1)).toThrow(/^(?![\s\S]*with --offload[.,])[\s\S]*It would fit with/);
 });
 
 test("where no option alone is enough, they are named together, or that none are", () => {

@@ -1,5 +1,5 @@
 // Which options would make a run fit into memory: tried, not guessed. The fewest that do, and of these the ones that cost the least speed.
-import type { Plannable } from "./memory_plan.ts";
+import type { MemoryPlan, Plannable } from "./memory_plan.ts";
 
 /** One way to need less memory, rung by rung: `next` is the configuration a rung further, until there is none. */
 export interface Change<Config> {
@@ -28,13 +28,13 @@ export function halving<Config>(
 }
 
 /** A sentence: the changes that are enough alone, or the smallest set that is, each taken no further than needed; or that none are. */
-export function adviceFor<Config>(wanted: Plannable<Config>, free: number): string {
+export function adviceFor<Config>(wanted: Plannable<Config>, fits: (plan: MemoryPlan) => boolean): string {
   const useful = wanted.changes.filter((change) => rungsOf(wanted.config, change) > 0);
-  const alone = useful.flatMap((change) => enough(wanted, [change], free) ?? []);
+  const alone = useful.flatMap((change) => enough(wanted, [change], fits) ?? []);
   if (alone.length > 0) return `It would fit with ${alone.join(", or with ")}.`;
   for (let size = 2; size <= useful.length; size++) {
     for (const set of subsets(useful, size)) {
-      const flags = enough(wanted, set, free);
+      const flags = enough(wanted, set, fits);
       if (flags !== undefined) return `It would fit with ${flags}.`;
     }
   }
@@ -49,12 +49,12 @@ export function adviceFor<Config>(wanted: Plannable<Config>, free: number): stri
 const MOST_RUNGS = 20;
 
 /** The flags with which the changes together make it fit, if they do; the dearest, which come last, are taken back first. */
-function enough<Config>({ config, plan }: Plannable<Config>, set: readonly Change<Config>[], free: number): string | undefined {
-  const fits = (rungs: readonly number[]) => plan(applied(config, set, rungs)).total <= free;
+function enough<Config>({ config, plan }: Plannable<Config>, set: readonly Change<Config>[], fits: (plan: MemoryPlan) => boolean): string | undefined {
+  const isEnough = (rungs: readonly number[]) => fits(plan(applied(config, set, rungs)));
   const rungs = set.map((change) => rungsOf(config, change));
-  if (!fits(rungs)) return undefined;
+  if (!isEnough(rungs)) return undefined;
   for (let i = set.length - 1; i >= 0; i--) {
-    const fewest = Array.from({ length: rungs[i] }, (_, k) => k + 1).find((k) => fits(rungs.with(i, k)));
+    const fewest = Array.from({ length: rungs[i] }, (_, k) => k + 1).find((k) => isEnough(rungs.with(i, k)));
     rungs[i] = fewest ?? rungs[i];
   }
   return flagsOf(set, applied(config, set, rungs));

@@ -72,17 +72,24 @@ export function renderPlan(plan: MemoryPlan, available: number | undefined): str
 }
 
 /**
- * Throws ERR_OUT_OF_MEMORY, with the table and the options that would help, when the models do not fit into the device's available memory.
- * PRIMEKIT_MEMORY_CHECK=off leaves it to chance: the plan is for the longest answers in every slot.
+ * Throws ERR_OUT_OF_MEMORY, with the table and the options that would help, when the models do not fit into the device's available memory, or those that
+ * take turns not into the host's. PRIMEKIT_MEMORY_CHECK=off leaves it to chance: the plan is for the longest answers in every slot.
  */
-export function requireMemory<Config>(wanted: Plannable<Config>, available?: number): void {
+export function requireMemory<Config>(wanted: Plannable<Config>, available?: number, hostAvailable = availableMemory("cpu")): void {
   if (process.env.PRIMEKIT_MEMORY_CHECK === "off") return;
   const plan = wanted.plan(wanted.config);
   const free = available ?? availableMemory(plan.device);
-  if (free === undefined || plan.total <= free) return; // without a GPU the model says why it cannot be made
-  const sentence = `This run needs ${inWords(plan.total)} of memory, but the ${NAMES[plan.device]} has ${inWords(free)} available.`;
+  if (free === undefined) return; // without a GPU the model says why it cannot be made
+  const isTooMuch = ({ host }: MemoryPlan) => hostAvailable !== undefined && host > hostAvailable;
+  const fits = (planned: MemoryPlan) => planned.total <= free && !isTooMuch(planned);
+  if (fits(plan)) return;
+  const lacks = [
+    plan.total > free ? `${inWords(plan.total)} of memory, but the ${NAMES[plan.device]} has ${inWords(free)} available` : "",
+    isTooMuch(plan) ? `${inWords(plan.host)} of the host's memory for models that wait there, of which ${inWords(hostAvailable ?? 0)} is available` : "",
+  ];
+  const sentence = `This run needs ${lacks.filter(Boolean).join("; and ")}.`;
   const start = "PRIMEKIT_MEMORY_CHECK=off starts it all the same.";
-  throw new PrimekitError("ERR_OUT_OF_MEMORY", `${sentence}\n\n${renderPlan(plan, free)}\n\n${adviceFor(wanted, free)} ${start}`);
+  throw new PrimekitError("ERR_OUT_OF_MEMORY", `${sentence}\n\n${renderPlan(plan, free)}\n\n${adviceFor(wanted, fits)} ${start}`);
 }
 
 /** The configuration of a model's directory. Throws as Model.load does. */
