@@ -232,7 +232,10 @@ export class Model {
     await saveModel(this.native, this.config, this.#origin, dir, options);
   }
 
-  /** Writes AdamW's moments, in the type they are kept in, and the step count, exactly. */
+  /**
+   * Writes AdamW's moments, in the type they are kept in, and the step count, exactly. Not into a model's directory: other programs take every safetensors
+   * file there for weights.
+   */
   async saveOptimizer(file: string): Promise<void> {
     await saveOptimizerFile(this.native, file, this.#options.moments ?? "float32");
   }

@@ -1,23 +1,23 @@
-// DecodeQueue: what the shards of one generation share: the prompts still to start, and the results. And how much is computed at once.
+// The work of one generation, shared by its shards: which prompt is next, and what has come out.
 #pragma once
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <mutex>
+#include <vector>
 
 #include "model/decode.h"
 
 namespace pk {
-
-constexpr int64_t kPrefillTokens = 2048;  // tokens of prompts computed at once: few enough to stop within 50 ms
-
-// Rows of logits held at once: about 64 MiB.
-inline int64_t logits_rows(int64_t vocab) { return std::clamp<int64_t>((16 << 20) / vocab / 32 * 32, 32, 1024); }
 
 // A prompt, and those of its samples that are started together.
 struct Admission {
   int64_t prompt, first, count;
 };
 
+constexpr int64_t kPrefillTokens = 2048;  // tokens of prompts computed at once: few enough to stop within 50 ms
+
+// What the shards of one generation share: the prompts still to start, and the results.
 class DecodeQueue {
  public:
   DecodeQueue(const PackedBatch& prompts, const std::vector<uint64_t>& ids, const GenerateSettings& settings, JobContext& job)
