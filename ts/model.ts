@@ -18,6 +18,7 @@ import { type CompleteConfig, completeConfig, eosIdsOf, fromHuggingFace, type Mo
 import { readModelJson } from "./model_dir.ts";
 import { findTensors, loadOptimizerFile, loadWeights, saveOptimizerFile, storedType } from "./model_files.ts";
 import { type GenerateOptions, nativeGenerateOptions, progressOf, type Rollout, rolloutsOf } from "./model_generate.ts";
+import { pack, scoredOffsets } from "./model_rows.ts";
 import { type ModelOrigin, type SaveOptions, saveModel } from "./model_save.ts";
 import { native } from "./native/addon.ts";
 import type { NativeModel } from "./native/types.ts";
@@ -27,6 +28,7 @@ export { checkTokenizerFits } from "./model_checks.ts";
 export type { ModelConfig, Qwen2Config } from "./model_config.ts";
 export type { GenerateOptions, Rollout } from "./model_generate.ts";
 export type { RopeScaling } from "./model_rope.ts";
+export { pack, scoredOffsets } from "./model_rows.ts";
 export type { SaveOptions } from "./model_save.ts";
 
 /** Packed sequences, prompt + response each. Row i is tokens[offsets[i] .. offsets[i+1]). */
@@ -68,6 +70,11 @@ export interface ModelOptions {
   dtype?: "float32" | "bfloat16"; // compute type; the masters of a trainable model are float32
   trainable?: boolean; // default true: gradients and optimizer state on first use. A frozen bfloat16 model takes 2 bytes per weight
   recompute?: boolean; // recompute activations in the backward pass
+  /**
+   * What AdamW's moments are kept in, default float32. bfloat16 halves them; they are rounded by chance, right on average, with draws counted by step
+   * and weight: a run repeats and resumes bit for bit all the same.
+   */
+  moments?: "float32" | "bfloat16";
   seed?: number | bigint; // of random weights
 }
 
@@ -93,7 +100,8 @@ export class Model {
     this.#options = options;
     this.#origin = origin;
     this.device = chooseDevice(options.device ?? "auto");
-    const settings = { device: this.device, dtype: this.dtype, recompute: options.recompute ?? false, trainable: this.trainable };
+    const { recompute = false, moments = "float32" } = options;
+    const settings = { device: this.device, dtype: this.dtype, recompute, trainable: this.trainable, moments };
     this.native = native().createModel(toNativeConfig(this.config), settings);
   }
 
@@ -198,11 +206,15 @@ export class Model {
     await saveModel(this.native, this.config, this.#origin, dir, options);
   }
 
-  /** Writes AdamW's moments and step count, exactly. Not into a model's directory: other programs take every safetensors file there for weights. */
+  /**
+   * Writes AdamW's moments, in the type they are kept in, and the step count, exactly. Not into a model's directory: other programs take every safetensors
+   * file there for weights.
+   */
   async saveOptimizer(file: string): Promise<void> {
-    await saveOptimizerFile(this.native, file);
+    await saveOptimizerFile(this.native, file, this.#options.moments ?? "float32");
   }
 
+  /** Takes over what saveOptimizer() wrote, exactly; bfloat16 moments become float32 as they are, float32 ones are rounded to the nearest bfloat16. */
   async loadOptimizer(file: string): Promise<void> {
     this.#requireTrainable();
     await loadOptimizerFile(this.native, file);
@@ -212,6 +224,28 @@ export class Model {
   async resetOptimizer(): Promise<void> {
     this.#requireTrainable();
     await this.native.resetOptimizer();
+  }
+
+  /**
+   * Gives back all of the GPU's memory that the model holds: weights, moments and gradients move to pinned memory of the host (kept until close()), the
+   * rest, a forward kept for its backward too, is dropped. The next call that needs the model brings it back, bit for bit, or restore() does so ahead.
+   * On the CPU, where the model is in the host's memory anyway, nothing happens.
+   */
+  async offload(): Promise<void> {
+    await this.#inTurn(() => this.native.offload());
+  }
+
+  /** Brings back what offload() moved. Throws ERR_OUT_OF_MEMORY when the GPU has no room; the model stays offloaded then. */
+  async restore(): Promise<void> {
+    await this.#inTurn(() => this.native.restore());
+  }
+
+  /**
+   * Gives back the GPU's memory of activations, KV cache and gradients that are zero, before work of another kind: a generation and a training step need
+   * not have room beside each other. A forward kept for its backward is dropped. On the CPU nothing happens.
+   */
+  async trim(): Promise<void> {
+    await this.#inTurn(() => this.native.trim());
   }
 
   /** Frees the native memory once running calls have ended. May be called again. */
@@ -242,26 +276,6 @@ export class Model {
   #requireTrainable(): void {
     if (!this.trainable) throw new PrimekitError("ERR_STATE", "This model was loaded with trainable: false, so it has no gradients and takes no steps.");
   }
-}
-
-/** Offsets [B+1] of the scored tokens: row i has max(0, length_i - promptLengths[i]) of them. */
-export function scoredOffsets(offsets: Int32Array, promptLengths: Int32Array): Int32Array {
-  const scored = new Int32Array(offsets.length);
-  for (let i = 0; i + 1 < offsets.length; i++) scored[i + 1] = scored[i] + Math.max(0, offsets[i + 1] - offsets[i] - promptLengths[i]);
-  return scored;
-}
-
-/** Packs rows of token ids: tokens [N], offsets [B+1]. */
-export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; offsets: Int32Array } {
-  const offsets = new Int32Array(rows.length + 1);
-  rows.forEach((row, i) => {
-    offsets[i + 1] = offsets[i] + row.length;
-  });
-  const tokens = new Int32Array(offsets[rows.length]);
-  rows.forEach((row, i) => {
-    tokens.set(row, offsets[i]);
-  });
-  return { tokens, offsets };
 }
 
 /** The device that `device: "auto"` stands for here. */

@@ -2,9 +2,10 @@
 import { PrimekitError, rangeError, typeError } from "./errors.ts";
 import type { Batch, GenerateOptions, ModelOptions, StepOptions, TokenGradients } from "./model.ts";
 
-export function checkModelOptions({ device, dtype }: ModelOptions): void {
+export function checkModelOptions({ device, dtype, moments }: ModelOptions): void {
   if (device !== undefined && !["auto", "cpu", "cuda"].includes(device)) throw rangeError("device", '"auto", "cpu" or "cuda"', device);
   if (dtype !== undefined && !["float32", "bfloat16"].includes(dtype)) throw rangeError("dtype", '"float32" or "bfloat16"', dtype);
+  if (moments !== undefined && !["float32", "bfloat16"].includes(moments)) throw rangeError("moments", '"float32" or "bfloat16"', moments);
 }
 
 /** A copy of the batch (so that it may change after the call) with its prompt lengths filled in. */

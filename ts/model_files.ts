@@ -81,12 +81,12 @@ export function isWeightFile(name: string): boolean {
   return /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/.test(name);
 }
 
-/** Writes both moments of every weight, float32, with the step count in the metadata. */
-export async function saveOptimizerFile(model: NativeModel, file: string): Promise<void> {
-  const tensors = optimizerTensors(model);
+/** Writes both moments of every weight in the type that the model keeps them in, with the step count in the metadata. */
+export async function saveOptimizerFile(model: NativeModel, file: string, moments: "float32" | "bfloat16"): Promise<void> {
+  const tensors = optimizerTensors(model, moments === "bfloat16" ? "BF16" : "F32");
   const header = makeTensorHeader(
     tensors.map(({ key, shape, type }) => ({ name: key, shape, type })),
-    { step: String(await model.stepCount()) },
+    { step: String(await model.stepCount()), moments },
   );
   await model.saveTensors(file, header, tensors);
 }
@@ -95,7 +95,7 @@ export async function loadOptimizerFile(model: NativeModel, file: string): Promi
   const { tensors, metadata } = readTensorFile(file);
   const step = Number(metadata.step);
   if (!Number.isSafeInteger(step) || step < 0) throw new PrimekitError("ERR_MODEL_FORMAT", `The optimizer file ${file} has no valid step count.`);
-  const parts = optimizerTensors(model).map(({ key, shape, ...part }) => {
+  const parts = optimizerTensors(model, "F32").map(({ key, shape, ...part }) => {
     const place = tensors.get(key);
     if (!place) throw new PrimekitError("ERR_MODEL_FORMAT", `The optimizer file ${file} lacks "${key}".`);
     checkShape(file, key, place.shape, shape);
@@ -107,9 +107,9 @@ export async function loadOptimizerFile(model: NativeModel, file: string): Promi
 
 // --- internal ---
 
-function optimizerTensors(model: NativeModel): (NativeTensorPart & { key: string; shape: number[] })[] {
+function optimizerTensors(model: NativeModel, type: TensorType): (NativeTensorPart & { key: string; shape: number[] })[] {
   const slots: NativeSlot[] = ["firstMoment", "secondMoment"];
-  return slots.flatMap((slot) => model.parameters().map(({ name, shape }) => ({ key: `${slot}.${name}`, name, shape, slot, type: "F32" as const })));
+  return slots.flatMap((slot) => model.parameters().map(({ name, shape }) => ({ key: `${slot}.${name}`, name, shape, slot, type })));
 }
 
 const SINGLE_FILE = "model.safetensors";

@@ -17,12 +17,13 @@ Napi::Value squared_norm_op(const Napi::CallbackInfo& call) {
 Napi::Value adamw_op(const Napi::CallbackInfo& call) {
   OpArgs args(call);
   int64_t n = args.size("n");
-  AdamWSettings settings{args.number("lr"),          args.exact("beta1"),  args.exact("beta2"),     args.number("eps"),
-                         args.number("weightDecay"), args.size("step", 1), args.number("gradScale")};
+  AdamWSettings settings{args.number("lr"),          args.exact("beta1"),  args.exact("beta2"),      args.number("eps"),
+                         args.number("weightDecay"), args.size("step", 1), args.number("gradScale"), args.has("first") ? args.size("first") / 4 * 4 : 0};
+  DType moments = args.flag("bfloat16Moments") ? DType::bf16 : DType::f32;
   auto params = args.floats("params", n), grads = args.floats("grads", n), m = args.floats("m", n), v = args.floats("v", n);
   return run_op(call.Env(), [=](OpArrays& arrays) -> OpResults {
-    Tensor p = arrays.put(params, 1, n), cast = arrays.make(1, n, DType::bf16), first = arrays.put(m, 1, n), second = arrays.put(v, 1, n);
-    arrays.backend().adamw(p.f32(), cast.as<bf16>(), arrays.put_array(grads), first.f32(), second.f32(), n, settings);
+    Tensor p = arrays.put(params, 1, n), cast = arrays.make(1, n, DType::bf16), first = arrays.put(m, 1, n, moments), second = arrays.put(v, 1, n, moments);
+    arrays.backend().adamw(p.f32(), cast.as<bf16>(), arrays.put_array(grads), first, second, settings);
     return {{"params", arrays.read(p)}, {"paramsCast", arrays.read(cast)}, {"m", arrays.read(first)}, {"v", arrays.read(second)}};
   });
 }

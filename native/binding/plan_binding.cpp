@@ -21,12 +21,12 @@ Napi::Object to_js(Napi::Env env, std::initializer_list<std::pair<const char*, i
 Napi::Value plan(const Napi::CallbackInfo& call) {
   ModelConfig config = read_config(call[0]);
   Napi::Object options = read_object(call[1], "options"), sizes = read_object(call[2], "work");
-  DType dtype = read_dtype(options.Get("dtype"), "dtype");
+  DType dtype = read_dtype(options.Get("dtype"), "dtype"), moments = read_dtype(options.Get("moments"), "moments");
   bool recompute = read_bool(options.Get("recompute"), "recompute"), trainable = read_bool(options.Get("trainable"), "trainable");
   bool on_gpu = read_string(options.Get("device"), "device") == "cuda";
   auto size = [&](const char* name) { return read_integer(sizes.Get(name), name, 0, kMaxTokens); };
   PlannedWork work{size("trainTokens"), size("scoreTokens"), size("slots"), size("promptTokens"), size("newTokens")};
-  MemoryPlan p = plan_memory(config, dtype, recompute, trainable, work, on_gpu ? nullptr : &cpu_backend());
+  MemoryPlan p = plan_memory(config, dtype, recompute, trainable, moments, work, on_gpu ? nullptr : &cpu_backend());
   return to_js(call.Env(), {{"weights", p.weights},
                             {"rounded", p.rounded},
                             {"gradients", p.gradients},

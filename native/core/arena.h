@@ -20,7 +20,15 @@ class Arena {
   void allocate();
   Tensor take(DType dtype, int64_t rows, int64_t cols);
   void release();
-  int64_t bytes() const { return capacity_; }
+
+  // Moving the contents to the host's pinned memory and back. The first starts the copy; after Memory::wait(), park() gives the device's
+  // memory back. unpark() allocates it anew (views are cut again) and may be tried again when it throws. The pinned memory stays for the next time.
+  void start_parking();
+  void park();
+  void unpark();
+
+  int64_t bytes() const { return data_ ? capacity_ : 0; }
+  int64_t pinned_bytes() const { return pinned_ ? pinned_capacity_ : 0; }
   int64_t taken() const { return used_; }  // since reset() or allocate(); of an arena without memory, what a layout would need
   void* data() const { return data_; }
 
@@ -29,6 +37,9 @@ class Arena {
   char* data_ = nullptr;
   int64_t used_ = 0;
   int64_t capacity_ = 0;
+  void* pinned_ = nullptr;
+  int64_t pinned_capacity_ = 0;
+  bool parked_ = false;
 };
 
 }  // namespace pk

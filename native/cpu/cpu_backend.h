@@ -50,7 +50,7 @@ class CpuBackend final : public Backend {
   PrmResult prm_dpo_loss(float* d_logprobs, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets, int64_t rows, const float* labels,
                          const int32_t* group_offsets, int64_t groups, const float* group_scores, double beta) override;
   double squared_norm(const float* values, int64_t n) override;
-  void adamw(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) override;
+  void adamw(float* params, bf16* params_cast, const float* grads, Tensor m, Tensor v, const AdamWSettings& settings) override;
   int64_t decode_shards(int64_t slots) const override;
   void run_shards(int64_t shards, const std::function<void(int64_t shard)>& body) override;
   void decode_attention(Tensor out, Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, const int32_t* lengths, int64_t capacity,

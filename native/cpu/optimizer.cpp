@@ -1,9 +1,11 @@
-// AdamW (Loshchilov & Hutter 2019, decoupled weight decay) on flat memory, and the squared norm for clipping.
-#include <cmath>
+// AdamW on flat memory (its arithmetic is in ops/adamw.h), and the squared norm for clipping.
+#include <algorithm>
 #include <vector>
 
 #include "core/parallel.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/dispatch.h"
+#include "ops/adamw.h"
 
 namespace pk {
 
@@ -21,25 +23,49 @@ double CpuBackend::squared_norm(const float* values, int64_t n) {
   return total;
 }
 
-void CpuBackend::adamw(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& s) {
-  double step = static_cast<double>(s.step);
-  float correct1 = static_cast<float>(1.0 / (1.0 - std::pow(s.beta1, step)));
-  float correct2 = static_cast<float>(1.0 / (1.0 - std::pow(s.beta2, step)));
-  float beta1 = static_cast<float>(s.beta1), rest1 = static_cast<float>(1.0 - s.beta1), beta2 = static_cast<float>(s.beta2),
-        rest2 = static_cast<float>(1.0 - s.beta2);
-  float keep = 1.0f - s.lr * s.weight_decay;
-  parallel_for(n, 1 << 14, [&](int64_t begin, int64_t end) {
+namespace {
+
+// bits[4 * k + j] is word j of quad first + k.
+void draw_bits(uint32_t* bits, int64_t first, int64_t quads, const AdamWNumbers& s) {
 #pragma omp simd
-    for (int64_t i = begin; i < end; ++i) {
-      float g = grads[i] * s.grad_scale;
-      m[i] = beta1 * m[i] + rest1 * g;
-      v[i] = beta2 * v[i] + rest2 * g * g;
-      params[i] = params[i] * keep - s.lr * (m[i] * correct1) / (std::sqrt(v[i] * correct2) + s.eps);
-    }
-    if (params_cast) {
+  for (int64_t k = 0; k < quads; ++k) {
+    Philox four = moment_bits(s, first + k);
+    for (int64_t j = 0; j < 4; ++j) bits[4 * k + j] = four[static_cast<size_t>(j)];
+  }
+}
+
+// Elements [begin, end), begin a multiple of 4. Random bits are drawn for a block at a time, so that both loops are vectorised.
+template <class M>
+void adamw_range(float* params, const float* grads, M* m, M* v, int64_t begin, int64_t end, const AdamWNumbers& s) {
+  constexpr int64_t kBlock = 256;
+  uint32_t bits[kBlock] = {};
+  for (int64_t at = begin; at < end; at += kBlock) {
+    int64_t count = std::min(kBlock, end - at);
+    if (sizeof(M) == 2) draw_bits(bits, (s.first + at) / 4, (count + 3) / 4, s);
 #pragma omp simd
-      for (int64_t i = begin; i < end; ++i) params_cast[i] = to_bf16(params[i]);
+    for (int64_t i = 0; i < count; ++i) {
+      float p = params[at + i], first = to_float(m[at + i]), second = to_float(v[at + i]);
+      adamw_element(p, first, second, grads[at + i], s);
+      params[at + i] = p;
+      store_moment(m[at + i], first, bits[i]);
+      store_moment(v[at + i], second, bits[i] >> 16);
     }
+  }
+}
+
+}  // namespace
+
+void CpuBackend::adamw(float* params, bf16* params_cast, const float* grads, Tensor m, Tensor v, const AdamWSettings& settings) {
+  AdamWNumbers numbers = adamw_numbers(settings);
+  dispatch(m.dtype, [&](auto* tag) {
+    using M = Element<decltype(tag)>;
+    parallel_for(m.size(), 1 << 14, [&](int64_t begin, int64_t end) {
+      adamw_range(params, grads, m.as<M>(), v.as<M>(), begin, end, numbers);
+      if (params_cast) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) params_cast[i] = to_bf16(params[i]);
+      }
+    });
   });
 }
 

@@ -24,6 +24,12 @@ class CudaBackend final : public Backend {
   void copy(void* to, const void* from, int64_t bytes) override;
   void copy_from_host(void* to, const void* from, int64_t bytes) override;
   void copy_to_host(void* to, const void* from, int64_t bytes) override;
+  bool is_host() const override { return false; }
+  void* allocate_pinned(int64_t bytes) override;
+  void release_pinned(void* data) noexcept override;
+  void start_copy_to_pinned(void* to, const void* from, int64_t bytes) override;
+  void start_copy_from_pinned(void* to, const void* from, int64_t bytes) override;
+  void wait() override;
 
   void matmul(Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const float* bias, bool accumulate) override;
   int64_t packed_bytes(int64_t, int64_t) const override { return 0; }  // cuBLASLt reads weights as they are
@@ -61,7 +67,7 @@ class CudaBackend final : public Backend {
   PrmResult prm_dpo_loss(float* d_logprobs, Tensor prm_logprobs, Tensor ref_logprobs, const int32_t* offsets, int64_t rows, const float* labels,
                          const int32_t* group_offsets, int64_t groups, const float* group_scores, double beta) override;
   double squared_norm(const float* values, int64_t n) override;
-  void adamw(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) override;
+  void adamw(float* params, bf16* params_cast, const float* grads, Tensor m, Tensor v, const AdamWSettings& settings) override;
   std::unique_ptr<Repeated> make_repeated() override;
   void decode_attention(Tensor out, Tensor keys, Tensor values, Tensor qkv, const int32_t* slots, const int32_t* lengths, int64_t capacity,
                         HeadShape shape) override;

@@ -30,9 +30,10 @@ void check(cudaError_t code) {
     cudaGetLastError();  // this one does not stick
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
-    throw Error("ERR_OUT_OF_MEMORY", "The GPU has not enough memory for " + place_of_op() + ": " + std::to_string(free >> 20) + " MiB of " +
-                                         std::to_string(total >> 20) +
-                                         " MiB are free. Less is needed with recompute, smaller batches or fewer decoding slots.");
+    throw Error(
+        "ERR_OUT_OF_MEMORY",
+        "The GPU has not enough memory for " + place_of_op() + ": " + std::to_string(free >> 20) + " MiB of " + std::to_string(total >> 20) +
+            " MiB are free. Less is needed with smaller batches, fewer decoding slots, bfloat16 moments, recompute, or models that take turns (offload).");
   }
   if (is_lost(code)) throw Error("ERR_DEVICE_LOST", "The GPU stopped working (" + words + ", noticed in " + place_of_op() + "): restart the process.");
   cudaGetLastError();
@@ -138,6 +139,38 @@ void CudaBackend::copy_from_host(void* to, const void* from, int64_t bytes) {
 void CudaBackend::copy_to_host(void* to, const void* from, int64_t bytes) {
   cuda::current_op = {"copy_to_host", {bytes, 0, 0}};
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_));
+  check(cudaStreamSynchronize(stream_));
+}
+
+void* CudaBackend::allocate_pinned(int64_t bytes) {
+  cuda::current_op = {"an allocation of pinned memory of the host, of bytes", {bytes, 0, 0}};
+  void* data = nullptr;
+  cudaError_t code = cudaMallocHost(&data, static_cast<size_t>(bytes > 0 ? bytes : 1));
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error("ERR_OUT_OF_MEMORY", "The machine could not pin " + std::to_string(bytes >> 20) + " MiB of its memory for what is moved off the GPU.");
+  }
+  check(code);
+  return data;
+}
+
+// As release(). Copies from it have been done: whoever owns it has freed the device's memory that they went to.
+void CudaBackend::release_pinned(void* data) noexcept {
+  if (data && cudaFreeHost(data) != cudaSuccess) cudaGetLastError();
+}
+
+void CudaBackend::start_copy_to_pinned(void* to, const void* from, int64_t bytes) {
+  cuda::current_op = {"start_copy_to_pinned", {bytes, 0, 0}};
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_));
+}
+
+void CudaBackend::start_copy_from_pinned(void* to, const void* from, int64_t bytes) {
+  cuda::current_op = {"start_copy_from_pinned", {bytes, 0, 0}};
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_));
+}
+
+void CudaBackend::wait() {
+  cuda::current_op = {"wait"};
   check(cudaStreamSynchronize(stream_));
 }
 

@@ -1,9 +1,9 @@
-// AdamW (Loshchilov & Hutter 2019, decoupled weight decay) on flat memory, and the squared norm for clipping.
+// AdamW on flat memory (its arithmetic is in ops/adamw.h), and the squared norm for clipping.
 #include <algorithm>
-#include <cmath>
 
 #include "cuda/common.cuh"
 #include "cuda/cuda_backend.h"
+#include "ops/adamw.h"
 
 namespace pk {
 
@@ -29,28 +29,29 @@ __global__ void total_kernel(double* total, const double* sums, int64_t count) {
   if (threadIdx.x == 0) *total = sum;
 }
 
-struct AdamWNumbers {
-  float lr, beta1, rest1, beta2, rest2, correct1, correct2, keep, eps, grad_scale;
-};
-
-template <int n>
-__global__ void adamw_kernel(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t count, AdamWNumbers s) {
+// n elements per thread; those of bfloat16 moments are 4, a draw's, or one alone.
+template <int n, class M>
+__global__ void adamw_kernel(float* params, bf16* params_cast, const float* grads, M* m, M* v, int64_t count, AdamWNumbers s) {
   int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * n;
   if (i >= count) return;
+  Philox bits{};
+  if (sizeof(M) == 2) bits = moment_bits(s, (s.first + i) / 4);
   float p[n], g[n], first[n], second[n];
   load_floats(p, params + i);
   load_floats(g, grads + i);
   load_floats(first, m + i);
   load_floats(second, v + i);
+  Pack<M, n> rounded_first, rounded_second;
+#pragma unroll
   for (int k = 0; k < n; ++k) {
-    float scaled = g[k] * s.grad_scale;
-    first[k] = s.beta1 * first[k] + s.rest1 * scaled;
-    second[k] = s.beta2 * second[k] + s.rest2 * scaled * scaled;
-    p[k] = p[k] * s.keep - s.lr * (first[k] * s.correct1) / (sqrtf(second[k] * s.correct2) + s.eps);
+    adamw_element(p[k], first[k], second[k], g[k], s);
+    uint32_t own = bits[n == 4 ? k : (s.first + i) % 4];
+    store_moment(rounded_first.v[k], first[k], own);
+    store_moment(rounded_second.v[k], second[k], own >> 16);
   }
   store_floats(params + i, p);
-  store_floats(m + i, first);
-  store_floats(v + i, second);
+  *reinterpret_cast<Pack<M, n>*>(m + i) = rounded_first;
+  *reinterpret_cast<Pack<M, n>*>(v + i) = rounded_second;
   if (params_cast) store_floats(params_cast + i, p);
 }
 
@@ -71,25 +72,21 @@ double CudaBackend::squared_norm(const float* values, int64_t n) {
   return total;
 }
 
-void CudaBackend::adamw(float* params, bf16* params_cast, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& s) {
+void CudaBackend::adamw(float* params, bf16* params_cast, const float* grads, Tensor m, Tensor v, const AdamWSettings& settings) {
+  int64_t n = m.size();
   begin("adamw", n);
-  double step = static_cast<double>(s.step);
-  AdamWNumbers numbers{s.lr,
-                       static_cast<float>(s.beta1),
-                       static_cast<float>(1.0 - s.beta1),
-                       static_cast<float>(s.beta2),
-                       static_cast<float>(1.0 - s.beta2),
-                       static_cast<float>(1.0 / (1.0 - std::pow(s.beta1, step))),
-                       static_cast<float>(1.0 / (1.0 - std::pow(s.beta2, step))),
-                       1.0f - s.lr * s.weight_decay,
-                       s.eps,
-                       s.grad_scale};
-  uintptr_t at = reinterpret_cast<uintptr_t>(params) | reinterpret_cast<uintptr_t>(grads) | reinterpret_cast<uintptr_t>(m) | reinterpret_cast<uintptr_t>(v) |
-                 2 * reinterpret_cast<uintptr_t>(params_cast);
-  int64_t whole = at % 16 == 0 ? n / 4 * 4 : 0;  // biases may begin anywhere
-  launch(stream_, adamw_kernel<4>, grid_of(ceil_div(whole, 4 * kThreads)), kThreads, 0, params, params_cast, grads, m, v, whole, numbers);
-  launch(stream_, adamw_kernel<1>, grid_of(ceil_div(n - whole, kThreads)), kThreads, 0, params + whole, params_cast ? params_cast + whole : nullptr,
-         grads + whole, m + whole, v + whole, n - whole, numbers);
+  AdamWNumbers numbers = adamw_numbers(settings);
+  dispatch(m.dtype, [&](auto* tag) {
+    using M = Element<decltype(tag)>;
+    auto address = [](const void* at) { return reinterpret_cast<uintptr_t>(at); };
+    uintptr_t places = address(params) | address(grads) | 2 * address(params_cast) | 4 / sizeof(M) * (address(m.data) | address(v.data));
+    int64_t whole = places % 16 == 0 ? n / 4 * 4 : 0;  // all of a model's memory; what a test passes may begin anywhere
+    AdamWNumbers rest = numbers;
+    rest.first += whole;
+    launch(stream_, adamw_kernel<4, M>, grid_of(ceil_div(whole, 4 * kThreads)), kThreads, 0, params, params_cast, grads, m.as<M>(), v.as<M>(), whole, numbers);
+    launch(stream_, adamw_kernel<1, M>, grid_of(ceil_div(n - whole, kThreads)), kThreads, 0, params + whole, params_cast ? params_cast + whole : nullptr,
+           grads + whole, m.as<M>() + whole, v.as<M>() + whole, n - whole, rest);
+  });
 }
 
 }  // namespace pk

@@ -10,8 +10,6 @@ namespace pk {
 
 namespace {
 
-constexpr int64_t kLogitsElements = 16 << 20;  // logits held at once: 64 MiB
-
 struct Active {
   int64_t sequence;  // p * G + g
   int32_t slot;
@@ -197,7 +195,7 @@ class Decoder {
   // Draws the next token of every sequence; sequence i's distribution comes from row rows[i] of hidden.
   void sample(Tensor hidden, const std::vector<int32_t>& rows, std::vector<Active>& sequences) {
     int64_t v = model_.config().vocab_size, count = static_cast<int64_t>(sequences.size());
-    int64_t chunk = std::clamp<int64_t>(kLogitsElements / v / 32 * 32, 32, 1024);
+    int64_t chunk = logits_rows(v);
     for (int64_t begin = 0; begin < hidden.rows; begin += chunk) {
       int64_t size = std::min(chunk, hidden.rows - begin);
       Tensor logits = take_logits(size);
@@ -309,6 +307,7 @@ std::vector<GeneratedSequence> generate(Qwen2& model, const PackedBatch& prompts
   for (int64_t p = 0; p < prompts.rows(); ++p) longest = std::max<int64_t>(longest, prompts.offsets[p + 1] - prompts.offsets[p]);
   int64_t capacity = (longest + settings.max_new_tokens + 15) / 16 * 16;
   int64_t slots = std::min(settings.max_batch, queue.total), shards = model.backend().decode_shards(slots);
+  model.restore();
   model.rope_table(capacity);
   model.pack_weights();
   for (int64_t i = 0; i < shards; ++i) model.cache_arena(i);

@@ -1,6 +1,7 @@
 // Generation: batched decoding with a KV cache. A finished sequence frees its slot for the next prompt; a prompt is
 // computed once for its G samples. The same samples come out whatever the batch, as draws are counted, not stateful.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,6 +10,9 @@
 #include "model/qwen2.h"
 
 namespace pk {
+
+// Rows of logits that are held at once: about 64 MiB.
+inline int64_t logits_rows(int64_t vocab) { return std::clamp<int64_t>((16 << 20) / vocab / 32 * 32, 32, 1024); }
 
 struct GenerateSettings {
   int64_t samples = 1;  // G

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "model/decode_queue.h"
+
 namespace pk {
 
 namespace {
 
-constexpr int64_t kPrefillTokens = 2048, kLogitsElements = 16 << 20;  // as in decode.cpp
-constexpr int64_t kCpuScratch = int64_t{64} << 20;                    // what linear_logprobs may take
-constexpr int64_t kGpuScratch = int64_t{256} << 20;                   // the same with longer chunks, and cuBLASLt's workspace
+constexpr int64_t kCpuScratch = int64_t{64} << 20;   // what linear_logprobs may take
+constexpr int64_t kGpuScratch = int64_t{256} << 20;  // the same with longer chunks, and cuBLASLt's workspace
 
 int64_t packed_bytes(const ModelConfig& c, const Backend& backend) {
   HeadShape shape = head_shape(c);
@@ -43,7 +44,7 @@ int64_t inference_bytes(const ModelConfig& config, DType compute, int64_t n) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute, bool trainable, const PlannedWork& work, const Backend* cpu) {
+MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute, bool trainable, DType moments, const PlannedWork& work, const Backend* cpu) {
   ParameterTable table(config);
   bool masters = trainable || compute == DType::f32, rounds = compute == DType::bf16;
   MemoryPlan plan;
@@ -51,7 +52,7 @@ MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute,
   plan.rounded = rounds ? 2 * table.vectors : 0;
   if (work.train_tokens > 0) {
     plan.gradients = 4 * table.size;
-    plan.moments = 8 * table.size;
+    plan.moments = 2 * table.size * dtype_size(moments);
   }
   plan.activations = activation_bytes(config, compute, recompute, work);
   plan.scratch = cpu ? kCpuScratch : kGpuScratch;
@@ -60,10 +61,11 @@ MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute,
   if (cpu && rounds && 2 * table.vectors <= kPackedLimit) plan.rounded += packed_bytes(config, *cpu);
   HeadShape shape = head_shape(config);
   int64_t capacity = (work.prompt_tokens + work.new_tokens + 15) / 16 * 16, shards = cpu ? cpu->decode_shards(work.slots) : 1;
-  int64_t slots = (work.slots + shards - 1) / shards * shards;
-  plan.cache = config.layers * slots * shape.kv_heads * capacity * (shape.head_size + shape.padded_head()) * dtype_size(compute);
-  int64_t logits = 4 * std::min(slots * config.vocab_size, shards * std::max<int64_t>(kLogitsElements, config.vocab_size));
-  plan.decoding = shards * inference_bytes(config, compute, std::max(kPrefillTokens, work.prompt_tokens)) + inference_bytes(config, compute, slots) + logits;
+  int64_t slots = (work.slots + shards - 1) / shards, rows = (slots + 31) / 32 * 32;  // of a shard
+  int64_t cached = cpu ? slots : slots + 1;                                           // recorded steps have a slot for rows that fill up
+  plan.cache = config.layers * shards * cached * shape.kv_heads * capacity * (shape.head_size + shape.padded_head()) * dtype_size(compute);
+  int64_t logits = 4 * std::min(rows, logits_rows(config.vocab_size)) * config.vocab_size;
+  plan.decoding = shards * (inference_bytes(config, compute, std::max(kPrefillTokens, work.prompt_tokens)) + inference_bytes(config, compute, rows) + logits);
   return plan;
 }
 

@@ -24,6 +24,6 @@ struct MemoryPlan {
 };
 
 // cpu: the CPU's backend, which packs weights and decodes in shards; null for a GPU, which does neither and need not be there.
-MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute, bool trainable, const PlannedWork& work, const Backend* cpu);
+MemoryPlan plan_memory(const ModelConfig& config, DType compute, bool recompute, bool trainable, DType moments, const PlannedWork& work, const Backend* cpu);
 
 }  // namespace pk

@@ -1,11 +1,8 @@
-// Qwen2: weights, layout and forward. The backward and the optimizer step are in qwen2_backward.cpp.
+// Qwen2: layout and forward. Weights and memory are in qwen2_memory.cpp, the backward and the optimizer step in qwen2_backward.cpp.
 #include "model/qwen2.h"
 
 #include <algorithm>
 #include <cmath>
-
-#include "core/error.h"
-#include "core/rng.h"
 
 namespace pk {
 
@@ -16,115 +13,9 @@ PackedBatch make_packed_batch(const int32_t* tokens, int64_t n, const int32_t* o
   return batch;
 }
 
-Qwen2::Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute, bool trainable)
-    : backend_(backend),
-      config_(config),
-      table_(config),
-      compute_(compute),
-      recompute_(recompute),
-      trainable_(trainable),
-      values_(backend),
-      gradients_(backend),
-      moment1_(backend),
-      moment2_(backend),
-      cast_arena_(backend),
-      packed_arena_(backend),
-      rope_arena_(backend),
-      kept_arena_(backend),
-      work_arena_(backend),
-      uploads_(backend) {
-  flat(Slot::value);
-  if (compute_ == DType::bf16) {
-    cast_arena_.take(DType::bf16, 1, table_.vectors);
-    cast_arena_.allocate();
-    values_cast_ = cast_arena_.take(DType::bf16, 1, table_.vectors).as<bf16>();
-  }
-}
-
-// --- weights --------------------------------------------------------------------------------------------------------
-
-float* Qwen2::flat(Slot slot) {
-  Flat& f = slot == Slot::value ? values_ : slot == Slot::gradient ? gradients_ : slot == Slot::first_moment ? moment1_ : moment2_;
-  if (!f.data) {
-    int64_t size = slot == Slot::value && !has_masters() ? table_.size - table_.vectors : table_.size;
-    f.arena.take(DType::f32, 1, size);
-    f.arena.allocate();
-    f.data = f.arena.take(DType::f32, 1, size).f32();
-  }
-  return f.data;
-}
-
-Tensor Qwen2::stored(const Parameter& p, Slot slot) {
-  if (slot != Slot::value) return {flat(slot) + p.offset, DType::f32, p.rows, p.cols};
-  if (!p.matrix) return {vector(p.offset), DType::f32, p.rows, p.cols};
-  Tensor all = matrices();
-  return {all.as<char>() + p.offset * dtype_size(all.dtype), all.dtype, p.rows, p.cols};
-}
-
-void Qwen2::write(const Parameter& p, Slot slot, const float* host) {
-  Tensor to = stored(p, slot);
-  if (to.dtype == DType::f32) return backend_.copy_from_host(to.data, host, to.bytes());
-  std::vector<bf16> rounded(static_cast<size_t>(p.size()));
-  for (int64_t i = 0; i < p.size(); ++i) rounded[static_cast<size_t>(i)] = to_bf16(host[i]);
-  backend_.copy_from_host(to.data, rounded.data(), to.bytes());
-}
-
-void Qwen2::read(float* host, const Parameter& p, Slot slot) {
-  Tensor from = stored(p, slot);
-  if (from.dtype == DType::f32) return backend_.copy_to_host(host, from.data, from.bytes());
-  std::vector<bf16> rounded(static_cast<size_t>(p.size()));
-  backend_.copy_to_host(rounded.data(), from.data, from.bytes());
-  for (int64_t i = 0; i < p.size(); ++i) host[i] = to_float(rounded[static_cast<size_t>(i)]);
-}
-
-Tensor Qwen2::matrices() {
-  if (has_masters()) return {values_.data, DType::f32, 1, table_.vectors};
-  return {values_cast_, DType::bf16, 1, table_.vectors};
-}
-
-bool Qwen2::has(Slot slot) const {
-  const Flat& f = slot == Slot::value ? values_ : slot == Slot::gradient ? gradients_ : slot == Slot::first_moment ? moment1_ : moment2_;
-  return f.data != nullptr;
-}
-
-void Qwen2::weights_changed() {
-  if (values_cast_ && has_masters()) backend_.cast({values_cast_, DType::bf16, 1, table_.vectors}, matrices());
-  kept_ = false;
-  packed_.clear();
-}
-
-// Matrices normal(0, std), norms one, biases zero; each element from its own counter, so the order does not matter.
-void Qwen2::initialize(uint64_t seed, float std) {
-  for (size_t p = 0; p < table_.entries.size(); ++p) {
-    const Parameter& entry = table_.entries[p];
-    std::vector<float> host(static_cast<size_t>(entry.size()), entry.name.ends_with("norm.weight") ? 1.0f : 0.0f);
-    if (entry.matrix) {
-      for (int64_t i = 0; i < entry.size(); ++i) {
-        Philox draw = philox(seed, p, static_cast<uint64_t>(i));
-        host[static_cast<size_t>(i)] = std * std::sqrt(-2.0f * std::log(philox_uniform(draw[0]))) * std::cos(6.28318531f * philox_uniform(draw[1]));
-      }
-    }
-    write(entry, Slot::value, host.data());
-  }
-  weights_changed();
-}
-
-void Qwen2::copy_from(Qwen2& other) {
-  if (&other.backend_ != &backend_) throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model on the same device.");
-  if (other.table_.size != table_.size || other.table_.entries.size() != table_.entries.size())
-    throw Error("ERR_INVALID_ARGUMENT", "copyFrom() needs a model of the same configuration.");
-  Tensor to = matrices(), from = other.matrices();
-  if (to.dtype == from.dtype)
-    backend_.copy(to.data, from.data, to.bytes());
-  else
-    backend_.cast(to, from);
-  backend_.copy(vector(table_.vectors), other.vector(table_.vectors), (table_.size - table_.vectors) * 4);
-  weights_changed();
-}
-
 Tensor Qwen2::weight(int64_t offset, int64_t rows, int64_t cols) {
   if (values_cast_) return {values_cast_ + offset, DType::bf16, rows, cols};
-  return {values_.data + offset, DType::f32, rows, cols};
+  return {values_.data.f32() + offset, DType::f32, rows, cols};
 }
 
 // Copies all weights of products into the backend's favourite layout, where it has one and they are not too large.
@@ -154,19 +45,6 @@ void Qwen2::linear(Tensor out, Tensor in, Tensor weight, const float* bias) {
   auto packed = packed_.find(weight.data);
   backend_.matmul(out, in, false, packed == packed_.end() ? weight : packed->second, true, bias, false);
 }
-
-Arena& Qwen2::cache_arena(int64_t shard) {
-  while (static_cast<int64_t>(cache_arenas_.size()) <= shard) cache_arenas_.push_back(std::make_unique<Arena>(backend_));
-  return *cache_arenas_[static_cast<size_t>(shard)];
-}
-
-int64_t Qwen2::cache_bytes() const {
-  int64_t bytes = 0;
-  for (const auto& arena : cache_arenas_) bytes += arena->bytes();
-  return bytes;
-}
-
-int64_t Qwen2::parameter_bytes() const { return values_.arena.bytes() + cast_arena_.bytes() + packed_arena_.bytes(); }
 
 const float* Qwen2::rope_table(int64_t positions) {
   if (positions > rope_positions_) {
@@ -263,6 +141,7 @@ void Qwen2::run_layers(const PackedBatch& batch, bool keep, JobContext& job) {
 }
 
 void Qwen2::forward(float* logprobs, float* entropy, const PackedBatch& batch, const int32_t* prompt_lengths, float temperature, bool keep, JobContext& job) {
+  restore();
   kept_ = false;
   scored_rows_.clear();
   scored_targets_.clear();
@@ -289,6 +168,7 @@ void Qwen2::forward(float* logprobs, float* entropy, const PackedBatch& batch, c
 }
 
 void Qwen2::logits(float* out, const PackedBatch& batch, JobContext& job) {
+  restore();
   kept_ = false;
   if (batch.size() == 0) return;
   scored_rows_.clear();

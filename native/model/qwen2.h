@@ -2,7 +2,7 @@
 // batches; see parameters.h for weights and decode.h for generation. Sees nothing of a device but ops/backend.h.
 //
 // A trainable model keeps float32 masters of all weights, and when it computes in bfloat16 rounded matrices beside them. A
-// frozen bfloat16 model keeps the rounded matrices alone, and float32 vectors.
+// frozen bfloat16 model keeps the rounded matrices alone, and float32 vectors. What is kept where is in qwen2_memory.cpp.
 #pragma once
 #include <memory>
 #include <string>
@@ -41,7 +41,8 @@ class Qwen2 {
  public:
   enum class Slot { value, gradient, first_moment, second_moment };
 
-  Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute, bool trainable);
+  // moments: what AdamW's are kept in, float32 or bfloat16.
+  Qwen2(Backend& backend, const ModelConfig& config, DType compute, bool recompute, bool trainable, DType moments = DType::f32);
 
   const ModelConfig& config() const { return config_; }
   const ParameterTable& table() const { return table_; }
@@ -53,10 +54,18 @@ class Qwen2 {
   Tensor stored(const Parameter& p, Slot slot);  // where and as what a parameter is kept; allocates gradients and moments on first use
   void write(const Parameter& p, Slot slot, const float* host);
   void read(float* host, const Parameter& p, Slot slot);
-  bool has(Slot slot) const;
+  bool has(Slot slot) { return flat_of(slot).data.data != nullptr; }
   void initialize(uint64_t seed, float std);
   void copy_from(Qwen2& other);
   void weights_changed();
+
+  // Gives all of the device's memory back: weights, moments and gradients wait in pinned memory of the host, all else is dropped (a kept forward
+  // too). restore() brings them back, bit for bit, as does by itself any call that needs them. Where the backend's memory is the host's, nothing happens.
+  void offload();
+  void restore();
+  // Gives back what is neither weight nor moment nor a gradient that is not zero: before work of another kind. Likewise nothing in the host's memory.
+  void trim();
+
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t steps) { step_count_ = steps; }
   void reset_optimizer();  // as before the first step
@@ -75,7 +84,7 @@ class Qwen2 {
   Tensor weight(int64_t offset, int64_t rows, int64_t cols);  // a matrix, in the compute type
   void pack_weights();                                        // before many products with few rows; holds until the weights change
   void linear(Tensor out /*[N,K]*/, Tensor in /*[N,M]*/, Tensor weight /*[K,M]*/, const float* bias = nullptr /*[K]*/);
-  float* vector(int64_t offset) { return values_.data + offset - (has_masters() ? 0 : table_.vectors); }
+  float* vector(int64_t offset) { return values_.data.f32() + offset - (has_masters() ? 0 : table_.vectors); }
   void layer_qkv(int64_t layer, const LayerActivations& a, Tensor x, Tensor delta, const int32_t* positions);
   void layer_rest(int64_t layer, const LayerActivations& a, Tensor act, Tensor delta, JobContext* job = nullptr);
   void final_norm(Tensor normed, float* rstd, Tensor x_out, Tensor x, Tensor delta);
@@ -86,13 +95,26 @@ class Qwen2 {
 
   Arena& cache_arena(int64_t shard);  // of the KV cache: kept from one generation to the next, as mapping it anew costs time
 
+  // Allocated now, in the backend's memory but for the last.
   int64_t parameter_bytes() const;
+  int64_t gradient_bytes() const { return gradients_.arena.bytes(); }
+  int64_t moment_bytes() const { return moment1_.arena.bytes() + moment2_.arena.bytes(); }
   int64_t cache_bytes() const;
   int64_t activation_bytes() const { return kept_arena_.bytes() + work_arena_.bytes() + cache_bytes(); }
+  int64_t pinned_bytes() const;
 
  private:
+  struct Flat {
+    explicit Flat(Backend& b) : arena(b) {}
+    Arena arena;
+    Tensor data;  // [1, n]; no data before it is first used
+  };
+
   bool has_masters() const { return trainable_ || compute_ == DType::f32; }
-  float* flat(Slot slot);
+  Flat& flat_of(Slot slot);
+  Tensor flat(Slot slot);
+  void take_cast();
+  void drop_work();
   Tensor matrices();  // all of them, in their most exact form
   float* bias(int64_t offset) { return offset < 0 ? nullptr : vector(offset); }
   void send_batch(const PackedBatch& batch);
@@ -106,15 +128,12 @@ class Qwen2 {
   Backend& backend_;
   ModelConfig config_;
   ParameterTable table_;
-  DType compute_;
+  DType compute_, moments_;
   bool recompute_, trainable_;
+  bool gradients_are_zero_ = true;
+  bool offloaded_ = false;
   int64_t step_count_ = 0;
 
-  struct Flat {
-    explicit Flat(Backend& b) : arena(b) {}
-    Arena arena;
-    float* data = nullptr;
-  };
   Flat values_, gradients_, moment1_, moment2_;
   Arena cast_arena_;
   Arena packed_arena_;

@@ -12,7 +12,7 @@ void Qwen2::backward(const float* d_logprobs, const float* d_entropy, JobContext
   kept_ = false;
   int64_t scored = static_cast<int64_t>(scored_rows_.size());
   if (scored == 0) return;
-  float* gradients = flat(Slot::gradient);
+  float* gradients = flat(Slot::gradient).f32();
   int64_t c = config_.hidden_size;
   try {
     Tensor d_head(gradients + table_.head, config_.vocab_size, c);
@@ -52,7 +52,7 @@ void Qwen2::recompute_layer(int64_t layer, JobContext& job) {
 void Qwen2::backward_mlp(int64_t layer, const LayerActivations& a, JobContext& job) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, f = config_.feed_forward_size;
-  float* gradients = flat(Slot::gradient);
+  float* gradients = flat(Slot::gradient).f32();
   backend_.matmul(w_.d_act, w_.d_x_cast, false, weight(at.down, c, f), false, nullptr, false);
   if (at.down_bias >= 0) backend_.column_sum(gradients + at.down_bias, w_.d_x_cast);
   job.check();
@@ -69,7 +69,7 @@ void Qwen2::backward_mlp(int64_t layer, const LayerActivations& a, JobContext& j
 void Qwen2::backward_attention(int64_t layer, const LayerActivations& a, JobContext& job) {
   const LayerOffsets& at = table_.layers[layer];
   int64_t c = config_.hidden_size, d = shape().q_size(), qkv = shape().qkv_size();
-  float* gradients = flat(Slot::gradient);
+  float* gradients = flat(Slot::gradient).f32();
   backend_.matmul(w_.d_attention, w_.d_x_cast, false, weight(at.o, c, d), false, nullptr, false);
   backend_.matmul({gradients + at.o, c, d}, w_.d_x_cast, true, a.attention, false, nullptr, true);
   if (at.o_bias >= 0) backend_.column_sum(gradients + at.o_bias, w_.d_x_cast);
@@ -84,31 +84,36 @@ void Qwen2::backward_attention(int64_t layer, const LayerActivations& a, JobCont
 }
 
 void Qwen2::zero_gradients() {
-  if (has(Slot::gradient)) backend_.zero(flat(Slot::gradient), table_.size * 4);
+  if (!gradients_are_zero_) backend_.zero(flat(Slot::gradient).data, 4 * table_.size);
+  gradients_are_zero_ = true;
 }
 
 void Qwen2::reset_optimizer() {
+  restore();
   for (Slot slot : {Slot::first_moment, Slot::second_moment}) {
-    if (has(slot)) backend_.zero(flat(slot), table_.size * 4);
+    if (has(slot)) backend_.zero(flat(slot).data, flat(slot).bytes());
   }
   step_count_ = 0;
 }
 
 StepResult Qwen2::step(const StepSettings& s) {
   if (!trainable_) throw Error("ERR_STATE", "step() needs a trainable model, but this one was made without.");
-  float* gradients = flat(Slot::gradient);
-  double norm = std::sqrt(backend_.squared_norm(gradients, table_.size));
+  Tensor gradients = flat(Slot::gradient), first = flat(Slot::first_moment), second = flat(Slot::second_moment);
+  double norm = std::sqrt(backend_.squared_norm(gradients.f32(), table_.size));
   if (!std::isfinite(norm)) {
     zero_gradients();
     return {norm, true};
   }
   float scale = s.grad_clip > 0.0f && norm > s.grad_clip ? static_cast<float>(s.grad_clip / (norm + 1e-6)) : 1.0f;
   ++step_count_;
-  for (const Parameter& p : table_.entries) {
-    AdamWSettings settings{s.lr, s.beta1, s.beta2, s.eps, p.matrix ? s.weight_decay : 0.0f, step_count_, scale};
-    backend_.adamw(values_.data + p.offset, values_cast_ && p.matrix ? values_cast_ + p.offset : nullptr, gradients + p.offset,
-                   flat(Slot::first_moment) + p.offset, flat(Slot::second_moment) + p.offset, p.size(), settings);
-  }
+  // All matrices, which decay, and then all vectors, which do not; what is between parameters is zero and stays so.
+  auto update = [&](int64_t begin, int64_t end, bf16* cast, float weight_decay) {
+    auto part = [&](Tensor all) { return Tensor(all.as<char>() + begin * dtype_size(all.dtype), all.dtype, 1, end - begin); };
+    AdamWSettings settings{s.lr, s.beta1, s.beta2, s.eps, weight_decay, step_count_, scale, begin};
+    backend_.adamw(values_.data.f32() + begin, cast, gradients.f32() + begin, part(first), part(second), settings);
+  };
+  update(0, table_.vectors, values_cast_, s.weight_decay);
+  update(table_.vectors, table_.size, nullptr, 0.0f);
   zero_gradients();
   kept_ = false;
   packed_.clear();

@@ -41,6 +41,8 @@ class Uploads {
     }
   }
 
+  void release() { arena_.release(); }
+
  private:
   Memory& memory_;
   Arena arena_;

@@ -38,6 +38,7 @@ struct AdamWSettings {
   float eps, weight_decay;
   int64_t step;      // 1 for the first update (bias correction)
   float grad_scale;  // gradients are multiplied by this first (clipping)
+  int64_t first;     // which of the model's elements the first one is, a multiple of 4: bfloat16 moments are rounded by it
 };
 
 struct SampleSettings {
@@ -160,8 +161,9 @@ class Backend : public Memory {
 
   // --- optimizer (optimizer.cpp) ------------------------------------------------------------------------------------
   virtual double squared_norm(const float* values, int64_t n) = 0;  // float64 sum, non-finite values propagate
-  // decay[i] of a parameter: weight decay applies where mask says so; callers pass one call per contiguous run.
-  virtual void adamw(float* params, bf16* params_cast /*or null*/, const float* grads, float* m, float* v, int64_t n, const AdamWSettings& settings) = 0;
+  // One step of n = m.size() parameters, all with the same weight decay. Moments are both float32 or both bfloat16 (ops/adamw.h).
+  virtual void adamw(float* params, bf16* params_cast /*or null*/, const float* grads, Tensor m /*[1,n]*/, Tensor v /*[1,n]*/,
+                     const AdamWSettings& settings) = 0;
 
   // --- decoding (decode_attention.cpp, sample.cpp) ------------------------------------------------------------------
   // How many independent batches `slots` sequences are best decoded in, and the running of that many at once: ops called by a body run

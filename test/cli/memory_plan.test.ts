@@ -1,14 +1,16 @@
 // The memory plan of the main job: its table, the refusal and its advice, and what is available.
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { availableMemory } from "../../ts/cli/available_memory.ts";
 import { type JobConfig, resolveJob } from "../../ts/cli/job_config.ts";
-import { type PlanInput, planJob, renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
+import { jobWork, type PlanInput, planJob } from "../../ts/cli/job_plan.ts";
+import { renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
 import { PrimekitError } from "../../ts/errors.ts";
 import { fixtureDir } from "../support/models.ts";
 
+setDefaultTimeout(120_000); // test machines are busy
 const ROOT = resolve(import.meta.dir, "../..");
 const input: PlanInput = {
   model: { vocabSize: 1000, hiddenSize: 256, intermediateSize: 768, numHiddenLayers: 6, numAttentionHeads: 4, numKeyValueHeads: 2 },
@@ -20,7 +22,7 @@ const totalOf = (options?: object) => planJob(jobOf(options), input).total;
 /** The refusal with so much memory. */
 function refusal(options: object, available: number): string {
   try {
-    requireMemory(jobOf(options), input, available);
+    requireMemory(jobWork(jobOf(options), input), available);
   } catch (error) {
     expect(error).toBeInstanceOf(PrimekitError);
     expect((error as PrimekitError).code).toBe("ERR_OUT_OF_MEMORY");
@@ -51,6 +53,8 @@ test("sizes follow the options", () => {
   expect(totalOf({ maxTokensPerBatch: 1024, sft: { maxTokensPerBatch: 1024 } })).toBeLessThan(totalOf());
   expect(totalOf({ model: { recompute: true } })).toBeLessThan(totalOf());
   expect(totalOf({ model: { dtype: "float32" } })).toBeGreaterThan(totalOf());
+  expect(totalOf({ model: { moments: "bfloat16" } })).toBeLessThan(totalOf());
+  expect(totalOf({ offload: true })).toBe(totalOf()); // on the CPU it changes nothing
   const cache = (slots: number) => planJob(jobOf({ generationSlots: slots, sft: { generationSlots: slots } }), input).models[0].bytes.cache;
   expect(cache(256)).toBe(2 * cache(128));
   // A budget beyond all there is to train on costs nothing.
@@ -73,7 +77,7 @@ test("the table has a column for each model and sums that add up", () => {
 });
 
 test("a run that does not fit is refused, and every option named would make it fit", () => {
-  expect(() => requireMemory(jobOf(), input, totalOf())).not.toThrow();
+  expect(() => requireMemory(jobWork(jobOf(), input), totalOf())).not.toThrow();
   const available = totalOf() * 0.9;
   const text = refusal({}, available);
   expect(text).toContain(renderPlan(planJob(jobOf(), input), available));
@@ -82,11 +86,38 @@ test("a run that does not fit is refused, and every option named would make it f
   for (const flags of advice) expect(totalOf(optionsFrom(flags))).toBeLessThanOrEqual(available);
 });
 
+test("on a GPU the models can take turns", () => {
+  const onGpu = (options: object = {}) => jobOf({ ...options, model: { device: "cuda", ...(options as { model?: object }).model } });
+  const [here, away] = [planJob(onGpu(), input), planJob(onGpu({ offload: true }), input)];
+  const sums = here.models.map(({ bytes: { scratch: _, ...own } }) => Object.values(own).reduce((a, b) => a + b));
+  expect(here.total - away.total).toBe(sums[0] + sums[1] + sums[2] - Math.max(...sums));
+  const loaded = planJob(onGpu({ offload: true, model: { source: "DIR" }, data: { source: "FILE" } }), input);
+  const [{ bytes, most }] = loaded.models;
+  expect(most).toBe(bytes.weights + bytes.rounded + bytes.moments + Math.max(bytes.gradients + bytes.activations, bytes.cache + bytes.decoding));
+  expect(loaded.total).toBe(Math.max(...loaded.models.map((model) => model.most)) + bytes.scratch);
+  expect(renderPlan(away, undefined)).toMatch(/^total, one model at a time +\d.*\navailable +no GPU here\nin the host's memory +\d/m);
+  expect(here.host).toBe(0);
+  expect(planJob(onGpu({ algo: "rloo", offload: true }), input)).toEqual(planJob(onGpu({ algo: "rloo" }), input)); // nobody to take turns with
+  expect(() => requireMemory(jobWork(onGpu(), input), away.total)).toThrow("or with --offload");
+  // They must have room to wait in.
+  const waiting = jobWork(onGpu({ offload: true }), input);
+  expect(() => requireMemory(waiting, away.total, away.host)).not.toThrow();
+  expect(() => requireMemory(waiting, away.total, away.host - 1)).toThrow(
+    /of the host's memory for models that wait there, of which .* is available\.\n\nmemory/,
+  );
+  expect(() => requireMemory(jobWork(onGpu(), input), away.total, away.host - 1)).toThrow(/^(?![\s\S]*with --offload[.,])[\s\S]*It would fit with/);
+});
+
 test("where no option alone is enough, they are named together, or that none are", () => {
   const whole = totalOf({ model: { dtype: "float32" } });
-  const least = { model: { recompute: true }, maxTokensPerBatch: 256, generationSlots: 8, sft: { maxTokensPerBatch: 256, generationSlots: 8 } };
+  const least = {
+    model: { recompute: true, moments: "bfloat16" },
+    maxTokensPerBatch: 256,
+    generationSlots: 8,
+    sft: { maxTokensPerBatch: 256, generationSlots: 8 },
+  };
   const together = refusal({ model: { dtype: "float32" } }, totalOf(least) * 1.1);
-  const flags = /It would fit with (--model\.dtype bfloat16 --maxTokensPerBatch .*)\. PRIMEKIT/.exec(together)?.[1] ?? "";
+  const flags = /It would fit with (--model\.dtype bfloat16 --.*)\. PRIMEKIT/.exec(together)?.[1] ?? "";
   expect(totalOf(optionsFrom(flags))).toBeLessThanOrEqual(totalOf(least) * 1.1);
   expect(whole).toBeGreaterThan(totalOf(least) * 1.1);
   expect(refusal({}, 1e6)).toContain("would make it fit: it takes a smaller model or more memory.");
@@ -95,7 +126,7 @@ test("where no option alone is enough, they are named together, or that none are
 test("PRIMEKIT_MEMORY_CHECK=off starts a run all the same", () => {
   process.env.PRIMEKIT_MEMORY_CHECK = "off";
   try {
-    expect(() => requireMemory(jobOf(), input, 1)).not.toThrow();
+    expect(() => requireMemory(jobWork(jobOf(), input), 1)).not.toThrow();
   } finally {
     delete process.env.PRIMEKIT_MEMORY_CHECK;
   }

@@ -12,8 +12,8 @@ const SMALL: ModelConfig = { ...TINY, vocabSize: 301, hiddenSize: 64, intermedia
 const nothing: PlannedWork = { trainTokens: 0, scoreTokens: 0, slots: 0, promptTokens: 0, newTokens: 0 };
 
 function planOf(config: ModelConfig, options: ModelOptions, work: PlannedWork): NativeMemoryPlan {
-  const { dtype = "float32", recompute = false, trainable = true } = options;
-  return native().planMemory(toNativeConfig(completeConfig(config)), { device: "cpu", dtype, recompute, trainable }, work);
+  const { dtype = "float32", recompute = false, trainable = true, moments = "float32" } = options;
+  return native().planMemory(toNativeConfig(completeConfig(config)), { device: "cpu", dtype, recompute, trainable, moments }, work);
 }
 
 /** `tokens` tokens in rows of at most 50, all but each row's first scored. */
@@ -29,14 +29,17 @@ const within = (actual: number, planned: number, share = 0.1) => {
 };
 
 for (const dtype of ["float32", "bfloat16"] as const)
-  for (const recompute of [false, true])
-    test(`a step of training and a generation, ${dtype}${recompute ? ", recomputing" : ""}`, async () => {
-      using model = await Model.load(SMALL, { device: "cpu", dtype, recompute });
+  for (const [recompute, moments] of [
+    [false, "float32"],
+    [true, "bfloat16"],
+  ] as const)
+    test(`a step of training and a generation, ${dtype}${recompute ? ", recomputing" : ""}, moments in ${moments}`, async () => {
+      using model = await Model.load(SMALL, { device: "cpu", dtype, recompute, moments });
       const ones = ({ logprobs }: { logprobs: Float32Array }) => ({ dLogprobs: logprobs.map(() => 1) });
       await model.forwardBackward(batchOf(1000), ones);
       await model.step({ lr: 1e-3 });
       const trained = model.native.memoryBytes();
-      const training = planOf(SMALL, { dtype, recompute }, { ...nothing, trainTokens: 1000 });
+      const training = planOf(SMALL, { dtype, recompute, moments }, { ...nothing, trainTokens: 1000 });
       expect(training.weights + training.rounded).toBe(trained.parameters);
       expect([training.gradients, training.moments]).toEqual([trained.gradients, trained.optimizer]);
       within(trained.activations, training.activations);
@@ -47,7 +50,7 @@ for (const dtype of ["float32", "bfloat16"] as const)
         { samples: 4, maxNewTokens: 60, maxBatch: 24, stop: { tokens: [] } },
       );
       const after = model.native.memoryBytes();
-      const whole = planOf(SMALL, { dtype, recompute }, { trainTokens: 1000, scoreTokens: 0, slots: 24, promptTokens: 5, newTokens: 60 });
+      const whole = planOf(SMALL, { dtype, recompute, moments }, { trainTokens: 1000, scoreTokens: 0, slots: 24, promptTokens: 5, newTokens: 60 });
       within(after.parameters, whole.weights + whole.rounded, 0.02);
       within(after.activations, whole.activations + whole.cache);
       within(after.activations - trained.activations, whole.cache);
@@ -76,10 +79,10 @@ test("the process grows by what was planned", () => {
 
 test("a plan for a GPU needs none, and misuse is named", () => {
   const config = toNativeConfig(completeConfig(SMALL));
-  const options = { device: "cuda", dtype: "bfloat16", recompute: false, trainable: true } as const;
+  const options = { device: "cuda", dtype: "bfloat16", recompute: false, trainable: true, moments: "float32" } as const;
   const plan = native().planMemory(config, options, { ...nothing, trainTokens: 100, slots: 8, promptTokens: 10, newTokens: 6 });
-  // 3 layers, 8 slots, 2 heads, 16 entries of 16 keys and 32 values of 2 bytes
-  expect(plan.cache).toBe(3 * 8 * 2 * 16 * (16 + 32) * 2);
+  // 3 layers, 8 slots and one for rows that fill up, 2 heads, 16 entries of 16 keys and 32 values of 2 bytes
+  expect(plan.cache).toBe(3 * 9 * 2 * 16 * (16 + 32) * 2);
   expect(plan.rounded * 2).toBeLessThan(plan.weights);
   expect(() => native().planMemory(config, options, { ...nothing, slots: -1 })).toThrow("slots must be an integer from 0");
 });

@@ -26,7 +26,7 @@ await train(
 );
 Bun.gc(true);
 const grown = resident() - before;
-const options = { device: "cpu", dtype: "float32", recompute: false, trainable: true } as const;
+const options = { device: "cpu", dtype: "float32", recompute: false, trainable: true, moments: "float32" } as const;
 const work = { trainTokens: tokens, scoreTokens: 0, slots: 0, promptTokens: 0, newTokens: 0 };
 const { scratch: _, ...planned } = native().planMemory(toNativeConfig(completeConfig(sizes)), options, work);
 process.stdout.write(

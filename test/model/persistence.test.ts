@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Model } from "../../ts/model.ts";
+import { readTensorFile } from "../../ts/safetensors.ts";
 import { errorOf, expectClose, expectIdentical } from "../support/compare.ts";
-import { fixtureDir, nll, pack, randomModel, randomRows, readAll, TINY } from "../support/models.ts";
+import { fixtureDir, nll, pack, parameterNames, randomModel, randomRows, readAll, TINY } from "../support/models.ts";
 import { Random } from "../support/random.ts";
 import { readSafetensors } from "../support/safetensors.ts";
 
@@ -153,6 +154,42 @@ describe("the optimizer", () => {
     await train(model, 3);
     await train(again, 3);
     await expectSameValues(again, model);
+  });
+
+  test("bfloat16 moments are saved as such, and the next steps are bit-identical", async () => {
+    using model = await randomModel(TINY, { moments: "bfloat16" });
+    await train(model, 3);
+    const dir = join(folder, "bfloat16-moments");
+    const file = join(dir, "optimizer.safetensors");
+    await model.save(dir);
+    await model.saveOptimizer(file);
+    const { tensors, metadata } = readTensorFile(file);
+    expect([metadata.moments, metadata.step]).toEqual(["bfloat16", "3"]);
+    expect(new Set(Array.from(tensors.values(), ({ type }) => type))).toEqual(new Set(["BF16"]));
+    using again = await Model.load(dir, { device: "cpu", moments: "bfloat16" });
+    await again.loadOptimizer(file);
+    await train(model, 3);
+    await train(again, 3);
+    await expectSameValues(again, model);
+  });
+
+  test("moments of the other type are converted: widened exactly, narrowed to the nearest", async () => {
+    for (const [from, to] of [
+      ["bfloat16", "float32"],
+      ["float32", "bfloat16"],
+    ] as const) {
+      using model = await randomModel(TINY, { moments: from });
+      await train(model, 3);
+      const file = join(folder, `${from}.optimizer.safetensors`);
+      await model.saveOptimizer(file);
+      using other = await randomModel(TINY, { moments: to });
+      await other.loadOptimizer(file);
+      for (const name of parameterNames(model))
+        for (const slot of ["firstMoment", "secondMoment"] as const) {
+          const expected = await model.native.readParameter(name, slot);
+          expectIdentical(await other.native.readParameter(name, slot), to === "bfloat16" ? expected.map(roundToBfloat16) : expected, name);
+        }
+    }
   });
 
   test("it matters: without it the next step differs", async () => {

@@ -106,19 +106,40 @@ PK_TEST("losses") {
 }
 
 PK_TEST("optimizer") {
-  for (int64_t n : {0, 1, 15, 16, 17, 4099}) {
-    Buffer params(DType::f32, 1, n, 1), cast(DType::bf16, 1, n), grads(DType::f32, 1, n, 2), m(DType::f32, 1, n), v(DType::f32, 1, n);
-    m.fill(0);
-    v.fill(0);
-    PK_CHECK(std::isfinite(backend().squared_norm(grads.f32(), n)));
-    for (int64_t step = 1; step <= 3; ++step) {
-      AdamWSettings settings{1e-3f, 0.9f, 0.999f, 1e-8f, 0.1f, step, 0.5f};
-      backend().adamw(params.f32(), step == 2 ? nullptr : cast.half(), grads.f32(), m.f32(), v.f32(), n, settings);
+  for (DType moments : {DType::f32, DType::bf16})
+    for (int64_t n : {0, 1, 15, 16, 17, 4099}) {
+      Buffer params(DType::f32, 1, n, 1), cast(DType::bf16, 1, n), grads(DType::f32, 1, n, 2), m(moments, 1, n), v(moments, 1, n);
+      m.fill(0);
+      v.fill(0);
+      PK_CHECK(std::isfinite(backend().squared_norm(grads.f32(), n)));
+      for (int64_t step = 1; step <= 3; ++step) {
+        AdamWSettings settings{1e-3f, 0.9f, 0.999f, 1e-8f, 0.1f, step, 0.5f, 4 * n};
+        backend().adamw(params.f32(), step == 2 ? nullptr : cast.half(), grads.f32(), m.tensor(), v.tensor(), settings);
+      }
+      PK_CHECK(params.finite() && m.finite() && v.finite());
+      if (n > 0) {
+        grads.set(n - 1, kInf);
+        PK_CHECK(!std::isfinite(backend().squared_norm(grads.f32(), n)));
+      }
     }
-    PK_CHECK(params.finite() && m.finite() && v.finite());
-    if (n > 0) {
-      grads.set(n - 1, kInf);
-      PK_CHECK(!std::isfinite(backend().squared_norm(grads.f32(), n)));
+}
+
+PK_TEST("optimizer: bfloat16 moments do not depend on where a call begins") {
+  int64_t n = 40000, half = 16640;
+  for (bool cut : {false, true}) {
+    Buffer params(DType::f32, 1, n, 1), grads(DType::f32, 1, n, 2), m(DType::bf16, 1, n, 3, 0.1f), v(DType::bf16, 1, n);
+    v.fill(0.01f);
+    AdamWSettings settings{1e-3f, 0.9, 0.999, 1e-8f, 0.1f, 7, 1.0f, 64};
+    static std::vector<bf16> first;
+    if (cut) {
+      backend().adamw(params.f32(), nullptr, grads.f32(), {m.half(), DType::bf16, 1, half}, {v.half(), DType::bf16, 1, half}, settings);
+      settings.first += half;
+      backend().adamw(params.f32() + half, nullptr, grads.f32() + half, {m.half() + half, DType::bf16, 1, n - half},
+                      {v.half() + half, DType::bf16, 1, n - half}, settings);
+      for (int64_t i = 0; i < n; ++i) PK_CHECK(v.half()[i].bits == first[static_cast<size_t>(i)].bits);
+    } else {
+      backend().adamw(params.f32(), nullptr, grads.f32(), m.tensor(), v.tensor(), settings);
+      first.assign(v.half(), v.half() + n);
     }
   }
 }

@@ -18,11 +18,13 @@ import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
 
 import type { Command } from "./command.ts";
+import { writingWork } from "./command_plans.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { table } from "./format.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
 import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
 import { makeVerifier } from "./job_verifier.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { sameTokenizer } from "./prm_models.ts";
 
 const NAMES = Object.keys(benchmarks) as BenchmarkName[];
@@ -68,7 +70,8 @@ async function evaluate(options: Options): Promise<number> {
   if (settings.model === "") throw new PrimekitError("ERR_CONFIG", `eval needs --model: ${schema.shape.model.description}.`);
   if (settings.threads > 0) native().setThreads(settings.threads);
   const found = await findAll(settings);
-  const models = await openModels(settings);
+  const newTokens = settings.maxNewTokens || Math.max(...found.map(([name]) => benchmarks[name].maxNewTokens));
+  const models = await openModels(settings, newTokens);
   const verifier = await makeVerifier(settings.verifier);
   const interrupt = listenForInterrupt((line) => void process.stderr.write(`\n${line}\n`));
   try {
@@ -114,13 +117,14 @@ interface Models {
   dir: string;
   modelId: string;
   tokenizer: Tokenizer;
-  policy: () => Promise<Model>;
-  prm?: { open: () => Promise<{ prm: Model; reference: Model }>; id: string; dir: string; reference: string };
+  policy: (promptTokens: number) => Promise<Model>;
+  prm?: { open: (promptTokens: number) => Promise<{ prm: Model; reference: Model }>; id: string; dir: string; reference: string };
   close(): void;
 }
 
-/** Tokenizer and identities now; weights when something has to be computed. */
-async function openModels({ model, prm, reference, dtype }: Settings): Promise<Models> {
+/** Tokenizer and identities now; weights when something has to be computed, if all the models fit. */
+async function openModels(settings: Settings, newTokens: number): Promise<Models> {
+  const { model, prm, reference, dtype } = settings;
   const progress = createDownloadProgress(process.stderr);
   const find = (name: string) => resolveModel(name, progress);
   const dir = await find(model).finally(progress.stop);
@@ -134,14 +138,29 @@ async function openModels({ model, prm, reference, dtype }: Settings): Promise<M
   const close = () => {
     for (const loading of opened.values()) loading.then((loaded) => loaded.close()).catch(() => undefined); // whoever asked for it was told
   };
-  const models: Models = { dir, modelId: await modelIdentity(dir), tokenizer, policy: () => open(dir), close };
+  const openFor = async (path: string, promptTokens: number, dirs: JudgeDirs) => {
+    if (opened.size === 0) await requireRoom(settings, { promptTokens, newTokens }, dir, dirs);
+    return open(path);
+  };
+  const models: Models = { dir, modelId: await modelIdentity(dir), tokenizer, policy: (tokens) => openFor(dir, tokens, undefined), close };
   if (prm === "") return models;
   const prmDir = await find(prm).finally(progress.stop);
   const referenceDir = reference === "" ? dir : await find(reference).finally(progress.stop);
   for (const other of [prmDir, referenceDir]) await sameTokenizer(tokenizer, dir, other);
   const id = `${await modelIdentity(prmDir)} ${await modelIdentity(referenceDir)}`;
-  const openBoth = async () => ({ prm: await open(prmDir), reference: await open(referenceDir) });
-  return { ...models, prm: { open: openBoth, id, dir: prmDir, reference: referenceDir } };
+  const dirs = { prm: prmDir, reference: referenceDir };
+  const openBoth = async (tokens: number) => ({ prm: await openFor(prmDir, tokens, dirs), reference: await openFor(referenceDir, tokens, dirs) });
+  return { ...models, policy: (tokens) => openFor(dir, tokens, dirs), prm: { open: openBoth, id, dir: prmDir, reference: referenceDir } };
+}
+
+type JudgeDirs = { prm: string; reference: string } | undefined;
+
+async function requireRoom(settings: Settings, lengths: { promptTokens: number; newTokens: number }, dir: string, judges: JudgeDirs): Promise<void> {
+  const { dtype, slots, maxTokensPerBatch } = settings;
+  const reference = judges && judges.reference !== dir ? await modelConfigIn(judges.reference) : undefined;
+  const shapes = judges && { prm: await modelConfigIn(judges.prm), reference };
+  const sizes = { answers: Number.POSITIVE_INFINITY, ...lengths }; // more than are written or scored at once
+  requireMemory(writingWork({ dtype, slots, ...(judges && { maxTokensPerBatch }) }, await modelConfigIn(dir), sizes, shapes));
 }
 
 async function evaluateOne(

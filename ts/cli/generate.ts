@@ -10,10 +10,12 @@ import { promptStyles } from "../tokenizer/prompts.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
 import type { Command } from "./command.ts";
+import { writingWork } from "./command_plans.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { chat } from "./generate_chat.ts";
 import { answerFile, answerOne } from "./generate_prompts.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { withModels } from "./with_models.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
@@ -82,6 +84,7 @@ async function generate(options: Options): Promise<number> {
   const hub = createDownloadProgress(process.stderr);
   const dir = await resolveModel(config.model, hub).finally(hub.stop);
   const tokenizer = await Tokenizer.load(dir);
+  await requireRoom(dir, config, tokenizer);
   return withModels([() => Model.load(dir, { dtype: config.dtype, trainable: false })], (model) => speak(model, tokenizer, config, stop));
 }
 
@@ -92,6 +95,13 @@ function speak(model: Model, tokenizer: Tokenizer, config: GenerateConfig, stop:
   checkTokenizerFits(tokenizer, model.config, `The model ${config.model}`);
   if (config.chat) return chat(speaker);
   return config.prompts === "" ? answerOne(speaker) : answerFile(speaker);
+}
+
+/** Prompts still to come count nothing: only what is certain is held against the run. */
+async function requireRoom(dir: string, { dtype, slots, samples, maxNewTokens, ...asked }: GenerateConfig, tokenizer: Tokenizer): Promise<void> {
+  const answers = asked.chat ? 1 : asked.prompts === "" ? samples : slots;
+  const sizes = { answers, promptTokens: tokenizer.encode(asked.prompt).length, newTokens: maxNewTokens };
+  requireMemory(writingWork({ dtype, slots }, await modelConfigIn(dir), sizes));
 }
 
 function check(config: GenerateConfig, given: Options): void {

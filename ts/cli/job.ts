@@ -6,17 +6,16 @@ import type { DatasetReport } from "../data/dataset.ts";
 import type { Task } from "../data/task.ts";
 import { PrimekitError } from "../errors.ts";
 import { checkTokenizerFits, Model } from "../model.ts";
-import { fromHuggingFace } from "../model_config.ts";
-import { readModelJson } from "../model_dir.ts";
 import { native } from "../native/addon.ts";
 import { RunFolder } from "../run/run_folder.ts";
 import type { OnEvent, ResumePoint } from "../train/events.ts";
 import { type PrimeResult, runPrime } from "../train/prime.ts";
 import { runSft, type SftResult } from "../train/sft.ts";
 import type { JobConfig } from "./job_config.ts";
+import { jobWork, longestPrompt } from "./job_plan.ts";
 import { resolveSources } from "./job_sources.ts";
 import { makeTask } from "./job_task.ts";
-import { longestPrompt, requireMemory } from "./memory_plan.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 
 /** Everything that can be wrong with a configuration shows while these are made: before there is a run folder. */
 export interface PreparedJob {
@@ -78,18 +77,18 @@ export async function runJob(context: JobContext): Promise<JobResult> {
 
 /** A new model of the configured sizes, or the one in `dir`. What does not fit task or memory shows before anything is loaded. */
 async function makeModel(config: JobConfig, task: Task, dir: string | undefined): Promise<Model> {
-  const { device, dtype, recompute, seed, source, ...sizes } = config.model;
+  const { device, dtype, moments, recompute, seed, source, ...sizes } = config.model;
   const { tokenizer } = task;
   if (dir === undefined) {
     const shape = { ...sizes, vocabSize: tokenizer.vocabSize, eosTokenId: tokenizer.eosId, padTokenId: tokenizer.padId };
-    requireMemory(config, { model: shape, promptTokens: longestPrompt(config, task) });
-    return Model.load(shape, { device, dtype, recompute, seed });
+    requireMemory(jobWork(config, { model: shape, promptTokens: longestPrompt(config, task) }));
+    return Model.load(shape, { device, dtype, moments, recompute, seed });
   }
-  const shape = fromHuggingFace(await readModelJson(dir, "config.json"), join(dir, "config.json"));
+  const shape = await modelConfigIn(dir);
   checkTokenizerFits(tokenizer, shape, `The model ${source}`);
   checkLengths(config, shape.maxPositionEmbeddings);
-  requireMemory(config, { model: shape, promptTokens: longestPrompt(config, task) });
-  return Model.load(dir, { device, dtype, recompute });
+  requireMemory(jobWork(config, { model: shape, promptTokens: longestPrompt(config, task) }));
+  return Model.load(dir, { device, dtype, moments, recompute });
 }
 
 function checkLengths({ model, data, prime, sft }: JobConfig, positions: number): void {

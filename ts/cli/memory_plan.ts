@@ -1,82 +1,112 @@
-// The memory of the main job before it starts: a table by model and kind, and a refusal that says what would make it fit.
-import { algorithms } from "../algo/estimators.ts";
-import type { Task } from "../data/task.ts";
+// The memory of a command's models before it starts: a table by model and kind, and a refusal that says what would make it fit.
+import { join } from "node:path";
 import { PrimekitError } from "../errors.ts";
-import { chooseDevice } from "../model.ts";
-import { completeConfig, type ModelConfig, toNativeConfig } from "../model_config.ts";
+import { type CompleteConfig, completeConfig, fromHuggingFace, type ModelConfig, toNativeConfig } from "../model_config.ts";
+import { readModelJson } from "../model_dir.ts";
 import { native } from "../native/addon.ts";
-import type { NativeMemoryPlan, PlannedWork } from "../native/types.ts";
-import { encodePrompt } from "../rollout/sample.ts";
+import type { NativeMemoryPlan, NativeModelOptions, PlannedWork } from "../native/types.ts";
 import { availableMemory } from "./available_memory.ts";
 import { table } from "./format.ts";
-import type { JobConfig } from "./job_config.ts";
+import { adviceFor, type Change } from "./memory_advice.ts";
 
-export interface JobPlan {
-  device: "cpu" | "cuda";
-  models: { name: string; bytes: NativeMemoryPlan }[];
-  total: number; // bytes, with the kernels' scratch memory
-}
-
-/** What a job needs to know beside its own configuration. */
-export interface PlanInput {
+/** A model that a command makes, and the largest of what it does with it. */
+export interface ModelUse {
+  name: string;
   model: ModelConfig;
-  promptTokens: number; // of the longest prompt
+  options: Pick<NativeModelOptions, "dtype" | "trainable"> & Partial<Pick<NativeModelOptions, "moments" | "recompute">>;
+  work: Partial<PlannedWork>;
+  /** Generates and trains without a turn between: where models take turns, memory for both is held at once all the same. */
+  mixed?: boolean;
 }
 
-/** Tokens of the longest prompt: the data's limit, or of the task's first problems. */
-export function longestPrompt({ data }: JobConfig, task: Task): number {
-  if (data.source) return data.maxPromptTokens;
-  return Math.max(...Array.from({ length: 64 }, (_, i) => encodePrompt(task.tokenizer, task.train.at(i)).length));
+export interface MemoryPlan {
+  device: "cpu" | "cuda";
+  models: { name: string; bytes: NativeMemoryPlan; most: number /* bytes at once */ }[];
+  total: number; // bytes on the device at once, with the kernels' scratch memory
+  host: number; // bytes of the host's memory in which models wait that take turns on a GPU
 }
 
-/** What the models of a job will allocate when every batch, slot and answer is as long as the configuration allows. */
-export function planJob(config: JobConfig, { model, promptTokens }: PlanInput): JobPlan {
-  const { prime } = config;
-  const device = chooseDevice(config.model.device);
-  const shape = toNativeConfig(completeConfig(model));
-  const { dtype, recompute } = config.model;
-  const plan = (name: string, trainable: boolean, work: PlannedWork) => ({
-    name,
-    bytes: native().planMemory(shape, { device, dtype, recompute, trainable }, work),
+/** What a command will allocate, as a function of its configuration, and what might be changed in that: the cheapest in speed first. */
+export interface Plannable<Config> {
+  config: Config;
+  plan: (config: Config) => MemoryPlan;
+  changes: readonly Change<Config>[];
+}
+
+/**
+ * What the models will allocate when every batch, slot and answer is as long as it may be. `turns`: one at a time is on the GPU, generating or training,
+ * and the others wait in the host's memory; on the CPU this changes nothing. No GPU is needed for "cuda".
+ */
+export function planModels(device: "cpu" | "cuda", uses: readonly ModelUse[], turns = false): MemoryPlan {
+  const takeTurns = turns && device === "cuda" && uses.length > 1;
+  const models = uses.map(({ name, model, options, work, mixed = false }) => {
+    const settings = { device, moments: "float32" as const, recompute: false, ...options };
+    const sizes = { trainTokens: 0, scoreTokens: 0, slots: 0, promptTokens: 0, newTokens: 0, ...work };
+    const bytes = native().planMemory(toNativeConfig(completeConfig(model)), settings, sizes);
+    return {
+      name,
+      bytes,
+      most: takeTurns && !mixed ? ownBytes(bytes) - Math.min(bytes.gradients + bytes.activations, bytes.cache + bytes.decoding) : ownBytes(bytes),
+    };
   });
-  const usesPrm = algorithms[prime.algo].process;
-  const trainsPrm = usesPrm && prime.prmUpdate !== "none";
-  const needsReference = (usesPrm && prime.reference === "sft") || prime.klCoef > 0; // as openPrime
-  const sizes = batchSizes(config, promptTokens);
-  const idle = { trainTokens: 0, scoreTokens: 0, slots: 0, promptTokens, newTokens: 0 };
-  const newTokens = Math.max(prime.maxNewTokens, config.model.source ? 0 : config.sft.maxNewTokens);
-  const models = [plan("policy", true, { ...idle, trainTokens: sizes.policy, slots: sizes.slots, newTokens })];
-  if (usesPrm) models.push(plan("PRM", trainsPrm, { ...idle, [trainsPrm ? "trainTokens" : "scoreTokens"]: sizes.others }));
-  if (needsReference) models.push(plan("reference", false, { ...idle, scoreTokens: sizes.others }));
-  return { device, models, total: models.reduce((sum, { bytes }) => sum + ownBytes(bytes), scratchOf(models)) };
+  const most = models.map((model) => model.most);
+  if (!takeTurns) return { device, models, total: most.reduce((sum, bytes) => sum + bytes, scratchOf(models)), host: 0 };
+  const waiting = models.map(({ bytes }, i) => bytes.weights + bytes.moments + (uses[i].options.trainable ? 0 : bytes.rounded)); // gradients are zero
+  return { device, models, total: Math.max(...most) + scratchOf(models), host: waiting.reduce((sum, bytes) => sum + bytes, 0) };
 }
 
 /** The plan as a table, with what is available. */
-export function renderPlan(plan: JobPlan, available: number | undefined): string {
-  const { models, total, device } = plan;
+export function renderPlan(plan: MemoryPlan, available: number | undefined): string {
+  const { models, total, device, host } = plan;
   const rows = Object.entries(KINDS).map(([kind, label]) => [label, ...models.map(({ bytes }) => inWords(bytes[kind as keyof typeof KINDS]))]);
-  const sums = ["sum", ...models.map(({ bytes }) => inWords(ownBytes(bytes)))];
-  const grid = table([[`memory on the ${NAMES[device]}`, ...models.map(({ name }) => name)], ...rows, sums]);
+  const sums = [["sum", ...models.map(({ bytes }) => inWords(ownBytes(bytes)))]];
+  if (host > 0) sums.push(["most at once", ...models.map(({ most }) => inWords(most))]);
+  const grid = table([[`memory on the ${NAMES[device]}`, ...models.map(({ name }) => name)], ...rows, ...sums]);
   const whole = table([
     ["kernels' scratch", inWords(scratchOf(models))],
-    ["total", inWords(total)],
+    [host > 0 ? "total, one model at a time" : "total", inWords(total)],
     ["available", available === undefined ? "no GPU here" : inWords(available)],
+    ...(host > 0 ? [["in the host's memory", inWords(host)]] : []),
   ]);
   return `${grid}\n\n${whole}`;
 }
 
 /**
- * Throws ERR_OUT_OF_MEMORY, with the table and the options that would help, when the job does not fit into the device's available memory.
- * PRIMEKIT_MEMORY_CHECK=off leaves it to chance: the plan is for the longest answers in every slot.
+ * Throws ERR_OUT_OF_MEMORY, with the table and the options that would help, when the models do not fit into the device's available memory, or those that
+ * take turns not into the host's. PRIMEKIT_MEMORY_CHECK=off leaves it to chance: the plan is for the longest answers in every slot.
  */
-export function requireMemory(config: JobConfig, input: PlanInput, available?: number): void {
+export function requireMemory<Config>(wanted: Plannable<Config>, available?: number, hostAvailable = availableMemory("cpu")): void {
   if (process.env.PRIMEKIT_MEMORY_CHECK === "off") return;
-  const plan = planJob(config, input);
+  const plan = wanted.plan(wanted.config);
   const free = available ?? availableMemory(plan.device);
-  if (free === undefined || plan.total <= free) return; // without a GPU the model says why it cannot be made
-  const sentence = `This run needs ${inWords(plan.total)} of memory, but the ${NAMES[plan.device]} has ${inWords(free)} available.`;
+  if (free === undefined) return; // without a GPU the model says why it cannot be made
+  const isTooMuch = ({ host }: MemoryPlan) => hostAvailable !== undefined && host > hostAvailable;
+  const fits = (planned: MemoryPlan) => planned.total <= free && !isTooMuch(planned);
+  if (fits(plan)) return;
+  const lacks = [
+    plan.total > free ? `${inWords(plan.total)} of memory, but the ${NAMES[plan.device]} has ${inWords(free)} available` : "",
+    isTooMuch(plan) ? `${inWords(plan.host)} of the host's memory for models that wait there, of which ${inWords(hostAvailable ?? 0)} is available` : "",
+  ];
+  const sentence = `This run needs ${lacks.filter(Boolean).join("; and ")}.`;
   const start = "PRIMEKIT_MEMORY_CHECK=off starts it all the same.";
-  throw new PrimekitError("ERR_OUT_OF_MEMORY", `${sentence}\n\n${renderPlan(plan, free)}\n\n${adviceFor(config, input, free)} ${start}`);
+  throw new PrimekitError("ERR_OUT_OF_MEMORY", `${sentence}\n\n${renderPlan(plan, free)}\n\n${adviceFor(wanted, fits)} ${start}`);
+}
+
+/** The configuration of a model's directory. Throws as Model.load does. */
+export async function modelConfigIn(dir: string, name = "config.json"): Promise<CompleteConfig> {
+  return fromHuggingFace(await readModelJson(dir, name), join(dir, name));
+}
+
+/** Tokens of the largest batch under a budget: the budget, or all there is where that is less; one row alone may be longer than the budget. */
+export function batchTokens(budget: number, rows: number, longestRow: number): number {
+  return Math.max(longestRow, Math.min(budget, rows * longestRow));
+}
+
+/** 950.00 MB. */
+export function inWords(bytes: number): string {
+  if (bytes === 0) return "–";
+  const [unit, name] = bytes >= 1e9 ? [1e9, "GB"] : bytes >= 1e6 ? [1e6, "MB"] : [1e3, "kB"];
+  return `${(bytes / unit).toFixed(2)} ${name}`;
 }
 
 // --- internal ---
@@ -93,77 +123,4 @@ const KINDS = {
 };
 
 const ownBytes = (bytes: NativeMemoryPlan) => Object.keys(KINDS).reduce((sum, kind) => sum + bytes[kind as keyof typeof KINDS], 0);
-const scratchOf = (models: JobPlan["models"]) => Math.max(...models.map(({ bytes }) => bytes.scratch));
-
-function inWords(bytes: number): string {
-  if (bytes === 0) return "–";
-  const [unit, name] = bytes >= 1e9 ? [1e9, "GB"] : bytes >= 1e6 ? [1e6, "MB"] : [1e3, "kB"];
-  return `${(bytes / unit).toFixed(2)} ${name}`;
-}
-
-/** Tokens of the largest batches: the budget, or all there is where that is less; one row alone may be longer than the budget. */
-function batchSizes({ prime, sft, model }: JobConfig, promptTokens: number) {
-  const longest = promptTokens + prime.maxNewTokens;
-  const size = (budget: number, rows: number, row: number) => Math.max(row, Math.min(budget, rows * row));
-  const rows = prime.promptsPerStep * prime.samplesPerPrompt;
-  const fineTuning = model.source ? 0 : size(sft.maxTokensPerBatch, sft.batchSize, promptTokens + sft.maxNewTokens);
-  const group = prime.prmLoss === "ce" ? longest : longest * prime.samplesPerPrompt; // losses that compare rows keep a group together
-  return {
-    policy: Math.max(fineTuning, size(prime.maxTokensPerBatch, rows, longest)),
-    others: size(prime.maxTokensPerBatch, rows * prime.maxDraws, group),
-    slots: Math.max(prime.generationSlots, model.source ? 0 : sft.generationSlots),
-  };
-}
-
-interface Change {
-  flags: string;
-  config: JobConfig;
-}
-
-/** The options that make the job fit, each alone; or all of them together; or that none do. */
-function adviceFor(config: JobConfig, input: PlanInput, free: number): string {
-  const fits = (changed: JobConfig) => planJob(changed, input).total <= free;
-  const alone = steps.flatMap((step) => {
-    const found = ladder(config, step).find((change) => fits(change.config));
-    return found ? [found.flags] : [];
-  });
-  if (alone.length > 0) return `It would fit with ${alone.join(", or with ")}.`;
-  const taken: string[] = [];
-  let changed = config;
-  for (const step of steps) {
-    const rungs = ladder(changed, step);
-    const last = rungs.find((change) => fits(change.config)) ?? rungs.at(-1);
-    if (!last) continue;
-    taken.push(last.flags);
-    changed = last.config;
-    if (fits(changed)) return `It would fit with ${taken.join(" ")}.`;
-  }
-  return taken.length > 0
-    ? `Not even ${taken.join(" ")} would make it fit: it takes a smaller model or more memory.`
-    : "It takes a smaller model or more memory.";
-}
-
-type Step = (config: JobConfig) => Change | undefined;
-
-/** Ever further the same way. */
-function ladder(config: JobConfig, step: Step): Change[] {
-  const rungs: Change[] = [];
-  for (let next = step(config); next && rungs.length < 20; next = step(next.config)) rungs.push(next);
-  return rungs;
-}
-
-/** In the order of what they cost in speed. */
-const steps: Step[] = [
-  (c) => (c.model.dtype === "bfloat16" ? undefined : { flags: "--model.dtype bfloat16", config: { ...c, model: { ...c.model, dtype: "bfloat16" } } }),
-  (c) => halved(c, "maxTokensPerBatch", 256),
-  (c) => halved(c, "generationSlots", 8),
-  (c) => (c.model.recompute ? undefined : { flags: "--model.recompute", config: { ...c, model: { ...c.model, recompute: true } } }),
-];
-
-function halved(config: JobConfig, name: "maxTokensPerBatch" | "generationSlots", least: number): Change | undefined {
-  const value = Math.floor(config.prime[name] / 2);
-  if (value < least) return undefined;
-  const sft = Math.min(config.sft[name], value);
-  const flags = `--${name} ${value}${config.model.source ? "" : ` --sft.${name} ${sft}`}`;
-  return { flags, config: { ...config, prime: { ...config.prime, [name]: value }, sft: { ...config.sft, [name]: sft } } };
-}
+const scratchOf = (models: MemoryPlan["models"]) => Math.max(...models.map(({ bytes }) => bytes.scratch));

@@ -16,8 +16,10 @@ import { writeFileAtomic } from "../run/io.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
 import type { Command } from "./command.ts";
+import { scoringWork } from "./command_plans.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { percent, table } from "./format.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { locate, sameTokenizer } from "./prm_models.ts";
 import { withModels } from "./with_models.ts";
 
@@ -79,13 +81,16 @@ export async function judgeWith({ examples, settings, ...models }: JudgeJob): Pr
   if (settings.threads > 0) native().setThreads(settings.threads);
   const tokenizer = await Tokenizer.load(phi);
   await sameTokenizer(tokenizer, phi, ref);
+  const { dtype, maxTokensPerBatch } = settings;
+  const sizes = { rows: examples.length, longest: longestRow(examples, settings.maxLength) };
+  requireMemory(scoringWork({ dtype, maxTokensPerBatch }, await modelConfigIn(phi), await modelConfigIn(ref), sizes));
   const onProgress = (done: number, total: number) => {
     if (process.stderr.isTTY) process.stderr.write(`\r${Math.floor((100 * done) / total)} % judged${done === total ? "\n" : ""}`);
   };
   const onWarning = (message: string) => void process.stderr.write(`${message}\n`);
   const cacheOf = async (model: string) => ({ dir: settings.cache, modelId: await modelIdentity(model) });
   const caches = settings.cache ? { prm: await cacheOf(phi), reference: await cacheOf(ref) } : undefined;
-  const loads = [phi, ref].map((dir) => () => Model.load(dir, { dtype: settings.dtype, trainable: false }));
+  const loads = [phi, ref].map((dir) => () => Model.load(dir, { dtype, trainable: false }));
   return withModels(loads, (prm, reference) =>
     judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, caches, onProgress, onWarning }),
   );
@@ -126,6 +131,15 @@ async function score(options: Options): Promise<number> {
   printAnswers(answers, settings.show);
   for (const file of [out, html].filter(Boolean)) process.stdout.write(`Written: ${file}\n`);
   return 0;
+}
+
+/** Tokens of the longest prompt and answer, at most: a token has a byte or more, and the marks of a chat are few. */
+function longestRow(examples: readonly PrmExample[], maxLength: number): number {
+  const sizes = examples.map(({ prompt, steps }) => Buffer.byteLength(JSON.stringify([prompt, steps])) + 64);
+  return Math.min(
+    maxLength,
+    sizes.reduce((most, size) => Math.max(most, size), 0),
+  );
 }
 
 async function readExamples(settings: z.output<typeof scoreSchema>): Promise<PrmExample[]> {

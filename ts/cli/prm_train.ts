@@ -15,12 +15,14 @@ import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { parseOptions } from "../train/config.ts";
 import { type PrmResult, type PrmRunOptions, runPrm } from "../train/prm.ts";
 import { type PrmConfig, parsePrmConfig, prmConfigSchema } from "../train/prm_config.ts";
-import { preparePrmData } from "../train/prm_data.ts";
+import { type PrmData, preparePrmData } from "../train/prm_data.ts";
 import type { Command } from "./command.ts";
+import { trainingWork } from "./command_plans.ts";
 import { readConfigFile } from "./config_file.ts";
 import { flagsOf, mergeOptions, type Options } from "./flags.ts";
 import { percent, shortDuration, table } from "./format.ts";
 import { listenForInterrupt } from "./interrupt.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { locate, sameTokenizer } from "./prm_models.ts";
 import { createProgress } from "./progress.ts";
 import { renderPlace } from "./report.ts";
@@ -43,7 +45,9 @@ const placeSchema = z.strictObject({
     .describe("how answers without steps are cut: at blank lines, at line ends, at neither, or (auto) at blank lines if there are any"),
   separator: z.string().default("\\n\\n").describe("put between steps that come without one (\\n is a line end)"),
   promptFormat: z.enum(promptFormats).default("auto").describe("a prompt that is a text: taken as it is, as a user's message, or as it looks"),
-  dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights and optimizer stay float32"),
+  dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights stay float32"),
+  moments: z.enum(["float32", "bfloat16"]).default("float32").describe("what AdamW's moments are kept in; bfloat16 takes half the memory"),
+  recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),
   run: z.string().default("").describe("name of the run; made from the time unless given"),
   runs: z.string().default("runs").describe("folder that holds the runs"),
   cache: z.string().default("").describe("folder for the reference's log-probs; RUNS/.reference unless given"),
@@ -115,8 +119,10 @@ async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean,
   const tokenizer = await Tokenizer.load(place.model);
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
   const examples = preparePrmData(tokenizer, await readAll(place), { ...config, promptFormat: place.promptFormat });
-  const loads = [() => Model.load(place.model, { dtype: place.dtype })];
-  if (place.ref) loads.push(() => Model.load(place.ref, { dtype: place.dtype, trainable: false }));
+  await requireRoom(place, config, examples);
+  const { dtype, moments, recompute } = place;
+  const loads = [() => Model.load(place.model, { dtype, moments, recompute })];
+  if (place.ref) loads.push(() => Model.load(place.ref, { dtype, trainable: false }));
   const job: PrmJob = { kind: "prm", place, prm: config };
   return withModels(loads, (model, reference) => trainModel(job, { config, tokenizer, examples, model, reference }, resumes, invocation));
 }
@@ -143,6 +149,16 @@ async function trainModel(job: PrmJob, options: PrmRunOptions, resumes: boolean,
     interrupt.dispose();
     await run.close();
   }
+}
+
+async function requireRoom(place: Place, { maxTokensPerBatch, batchSize }: PrmConfig, { rows, answers, steps }: PrmData): Promise<void> {
+  const { dtype, moments, recompute } = place;
+  const lengths = rows.map(({ prompt, response }) => prompt.length + response.length);
+  const unitLengths = [...answers, ...steps].map((unit) => unit.reduce((sum, row) => sum + lengths[row], 0));
+  const longest = (all: readonly number[]) => all.reduce((most, tokens) => Math.max(most, tokens), 0);
+  const [model, reference] = [await modelConfigIn(place.model), place.ref ? await modelConfigIn(place.ref) : undefined];
+  const sizes = { trained: { rows: batchSize, longest: longest(unitLengths) }, scored: { rows: rows.length, longest: longest(lengths) }, reference };
+  requireMemory(trainingWork({ dtype, moments, recompute, maxTokensPerBatch }, model, sizes));
 }
 
 /** The place with folders for ids of the hub; the run remembers the folders, so that it goes on with the same. */

@@ -4,6 +4,7 @@ import { Dataset } from "../data/dataset.ts";
 import { PrimekitError } from "../errors.ts";
 import { resolveDataset, resolveModel } from "../hub/resolve.ts";
 import { checkTokenizerFits, Model } from "../model.ts";
+import { completeConfig } from "../model_config.ts";
 import { native } from "../native/addon.ts";
 import type { RunFolder } from "../run/run_folder.ts";
 import { styleMessages } from "../tokenizer/prompts.ts";
@@ -11,11 +12,13 @@ import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { runSft, type SftResult } from "../train/sft.ts";
 import { datasetSource, isLearnable, type RowOptions } from "../train/sft_source.ts";
 import type { Command } from "./command.ts";
+import { trainingWork } from "./command_plans.ts";
 import { createRowCounter, describeData, saveDataReports } from "./data_report.ts";
 import type { Options } from "./flags.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
 import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
 import { formatOf } from "./job_schemas.ts";
+import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { renderPlace, renderSft } from "./report.ts";
 import { planRun } from "./run_plan.ts";
@@ -68,13 +71,15 @@ async function sft(options: Options, invocation: string): Promise<number> {
 }
 
 /** Everything that can be wrong with what was given shows here: before there is a run folder. */
-async function open({ input, rows: rowsBefore }: SftJobConfig, { signal }: Interrupt, { say }: Progress): Promise<Opened> {
+async function open(config: SftJobConfig, { signal }: Interrupt, { say }: Progress): Promise<Opened> {
+  const { input, rows: rowsBefore } = config;
   const hub = createDownloadProgress(process.stderr);
   const dirs = await Promise.all([resolveModel(input.model, { signal, ...hub }), resolveDataset(input.data, { signal, ...hub })]).finally(hub.stop);
   const tokenizer = await Tokenizer.load(dirs[0]);
   if (!input.plain && !tokenizer.hasChatTemplate)
     throw new PrimekitError("ERR_CONFIG", `The model ${input.model} has no chat template; --plain trains on prompt and response as they are.`);
-  const model = await Model.load(dirs[0], { dtype: input.dtype, recompute: input.recompute });
+  await requireRoom(dirs[0], config);
+  const model = await Model.load(dirs[0], { dtype: input.dtype, moments: input.moments, recompute: input.recompute });
   try {
     checkTokenizerFits(tokenizer, model.config, `The model ${input.model}`);
     const maxLength = Math.min(input.maxLength, model.config.maxPositionEmbeddings);
@@ -103,6 +108,15 @@ async function open({ input, rows: rowsBefore }: SftJobConfig, { signal }: Inter
     model.close();
     throw error;
   }
+}
+
+/** Examples count as long as they may be. */
+async function requireRoom(dir: string, { input, trainer }: SftJobConfig): Promise<void> {
+  const { dtype, moments, recompute, maxLength, heldOutSize } = input;
+  const model = await modelConfigIn(dir);
+  const longest = Math.min(maxLength, completeConfig(model).maxPositionEmbeddings);
+  const choice = { dtype, moments, recompute, maxTokensPerBatch: trainer.maxTokensPerBatch };
+  requireMemory(trainingWork(choice, model, { trained: { rows: trainer.batchSize, longest }, scored: { rows: heldOutSize, longest } }));
 }
 
 async function fineTune(

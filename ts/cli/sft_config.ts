@@ -19,7 +19,8 @@ const placeSchema = z.strictObject({
 
 const inputSchema = z.strictObject({
   model: text("the model to start from: a Hugging Face directory, or the id of one on the hub"),
-  dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights and optimizer stay float32"),
+  dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights stay float32"),
+  moments: z.enum(["float32", "bfloat16"]).default("float32").describe("what AdamW's moments are kept in; bfloat16 takes half the memory"),
   recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),
   data: text("examples: a JSON, JSON Lines, CSV or Parquet file, a directory of them, or the id of a dataset on the hub"),
   mapping: text(`what the columns mean: auto, ${mappingNames.join(", ")}`, "auto"),

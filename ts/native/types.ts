@@ -46,6 +46,7 @@ export interface NativeModelOptions {
   dtype: "float32" | "bfloat16";
   recompute: boolean;
   trainable: boolean; // false and bfloat16: no float32 masters are kept
+  moments: "float32" | "bfloat16"; // of AdamW
 }
 
 export interface NativeRollouts {
@@ -118,7 +119,12 @@ export interface NativeModel {
     cancel?: CancelFlag,
     progress?: NativeProgress,
   ): Promise<NativeRollouts>;
-  memoryBytes(): { parameters: number; gradients: number; optimizer: number; activations: number };
+  /** All of the device's memory is given back; weights, moments and gradients wait in the host's. On the CPU nothing happens. */
+  offload(): Promise<void>;
+  restore(): Promise<void>;
+  trim(): Promise<void>;
+  /** Allocated now; `pinned` in the host's memory, the others on the device. */
+  memoryBytes(): { parameters: number; gradients: number; optimizer: number; activations: number; pinned: number };
   close(): void;
 }
 
@@ -143,7 +149,7 @@ export interface NativeOps {
   gatherRows: Op<"out">; // n c r in rows
   scatterRows: Op<"out">; // n c r in rows
   squaredNorm: Op<"sum">; // n values
-  adamw: Op<"params" | "paramsCast" | "m" | "v">; // n lr beta1 beta2 eps weightDecay step gradScale params grads m v
+  adamw: Op<"params" | "paramsCast" | "m" | "v">; // n lr beta1 beta2 eps weightDecay step gradScale params grads m v; bfloat16Moments first
   linearLogprobs: Op<"logprobs" | "entropy" | "dHidden" | "dWeight">; // n c vocab temperature hidden weight targets dLogprobs dEntropy dWeight (accumulates)
   decodeAttention: Op<"out">; // n filled copies heads kvHeads headSize qkv
   sample: Op<"tokens" | "logprobs">; // m vocab temperature topP topK seed logits sequences positions

@@ -109,6 +109,7 @@ export const primeConfigSchema = z.strictObject({
   pairAccuracyDecay: real(0.9, 0, 1, "memory of the running accuracy within groups"),
   reference: choice(["sft", "policy"], "sft", "reference of the log-ratio: the frozen starting model, or the sampling policy"),
 
+  offload: flag(false, "policy, PRM and reference take turns on the GPU, for memory: the others wait in the host's; on the CPU this changes nothing"),
   sampleAnswers: int(4, 0, "answers shown at the end"),
   rolloutsEvery: int(10, 0, "keep a step's rollouts in the run folder every so many steps; 0 = never"),
   ...shared,

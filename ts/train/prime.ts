@@ -59,6 +59,7 @@ async function primeStep(t: PrimeTrainer): Promise<void> {
   // 5. Clipped policy-gradient update.
   const lr = judged.freezesPolicy ? 0 : learningRate(state.step, config);
   const data = { ...batch, advantages, groupSize: config.samplesPerPrompt };
+  await t.turn(policy);
   const update =
     lr > 0 && batch.rows.length > 0
       ? await t.during("policy", () => updatePolicy(policy, data, { ...config, lr }, state.policySkips, [config.seed, state.step, 1]))

@@ -35,11 +35,12 @@ export interface Judged {
 }
 
 /** Draws groups for this step. A policy frozen during the PRM's warm-up needs no full batch of kept groups: one draw does. */
-export function drawGroups(t: PrimeTrainer): Promise<Collected> {
+export async function drawGroups(t: PrimeTrainer): Promise<Collected> {
   const { config, state, task, policy, clock } = t;
   const { seed, maxNewTokens, temperature, topP, topK } = config;
   const announce = (done?: number, total?: number) =>
     t.emit({ type: "phase", trainer: "prime", phase: "rollout", step: state.step, steps: config.steps, done, total });
+  await t.turn(policy);
   const maxDraws = isWarmup(t) && config.prmWarmup === "freeze" ? 1 : config.maxDraws;
   return collectGroups(
     task.train,
@@ -79,6 +80,7 @@ export async function judgeProcess(t: PrimeTrainer, batch: StepBatch): Promise<J
   if (!prm || !batch.prm) return { process: undefined, weight: 0, freezesPolicy: false, training: undefined, pairAccuracy: undefined, accuracy: undefined };
   const { rows, labels, reference } = batch.prm;
   const tokens = batch.offsets[batch.rows.length];
+  await t.turn(prm);
   const data = { rows, labels, reference, groupSize: config.samplesPerPrompt };
   const trains = config.prmUpdate !== "none" && rows.length > 0;
   const training = trains ? await t.during("prm", () => trainPrm(prm, data, config, state.prmSkips, [config.seed, state.step, 0])) : undefined;
@@ -105,7 +107,8 @@ function isWarmup({ config, state }: PrimeTrainer): boolean {
   return algorithms[config.algo].process && state.step < config.prmWarmupSteps;
 }
 
-function score(t: PrimeTrainer, model: Model, rows: Row[], temperature: number): Promise<Float32Array> {
+async function score(t: PrimeTrainer, model: Model, rows: Row[], temperature: number): Promise<Float32Array> {
+  await t.turn(model);
   return t.during("score", () => scoreRows(model, rows, { maxTokensPerBatch: t.config.maxTokensPerBatch, temperature, signal: t.signal }));
 }
 

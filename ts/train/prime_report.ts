@@ -6,6 +6,7 @@ import { discountedReturns } from "../algo/returns.ts";
 import { measureAccuracy } from "../eval/accuracy.ts";
 import { type SampleAnswer, sampleAnswers } from "../eval/answers.ts";
 import { type JudgedSteps, stepAccuracy, stepEnds, stepVerdicts } from "../eval/steps.ts";
+import type { Model } from "../model.ts";
 import type { Collected } from "../rollout/collect.ts";
 import type { Group } from "../rollout/types.ts";
 import { type MetricValues, metricRow, PhaseClock } from "./metrics.ts";
@@ -70,6 +71,7 @@ export async function evaluate(t: PrimeTrainer): Promise<void> {
   const onProgress = (done: number, total: number) =>
     t.emit({ type: "phase", trainer: "prime", phase: "eval", step: state.step, steps: config.steps, done, total });
   const options = { maxNewTokens: config.maxNewTokens, maxBatch: config.generationSlots, onProgress, signal: t.signal };
+  await t.turn(t.policy);
   const { accuracy, truncated } = await t.during("eval", () => measureAccuracy(t.policy, task, problems, options));
   state.evaluatedStep = state.step;
   const last = state.history.at(-1);
@@ -86,7 +88,8 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
   const stopped = state.step < config.steps || state.evaluatedStep !== state.step;
   takeTimes(t);
   const reference = config.reference === "policy" ? t.policy : t.reference;
-  const judges = t.prm && reference && { prm: t.prm, reference };
+  const judges = t.prm && reference && { prm: inTurn(t, t.prm), reference: inTurn(t, reference) };
+  await t.turn(t.policy);
   const answers = stopped ? [] : await sampleAnswers(t.policy, judges, task, task.heldOut.slice(0, config.sampleAnswers), config);
   const evaluated = state.history.filter((point) => point.evalAccuracy !== undefined);
   const judged = state.history.filter((point) => point.pairAccuracy !== undefined);
@@ -109,6 +112,11 @@ export async function finish(t: PrimeTrainer): Promise<PrimeResult> {
 }
 
 // --- internal ---
+
+/** A model that has the GPU when it scores. */
+function inTurn(t: PrimeTrainer, model: Model): Pick<Model, "logprobs"> {
+  return { logprobs: (batch, options) => t.turn(model).then(() => model.logprobs(batch, options)) };
+}
 
 function rolloutMetrics({ kept, rest, draws, cursor }: Collected): MetricValues {
   const groups = [...kept, ...rest];

@@ -65,6 +65,8 @@ export interface PrimeTrainer {
   run: RunLog | undefined;
   signal: AbortSignal | undefined;
   emit(event: TrainEvent): void;
+  /** Before a model's work of one kind: with the option offload, the others leave the GPU, and so does what its own work before that left there. */
+  turn(model: Model): Promise<void>;
   /** Runs `work`, announces it and books its time under `phase`. */
   during<T>(phase: Phase, work: () => Promise<T>): Promise<T>;
   close(): void;
@@ -85,10 +87,12 @@ export async function openPrime(options: PrimeRunOptions): Promise<PrimeTrainer>
   try {
     const needsReference = (usesPrm && config.reference === "sft") || config.klCoef > 0;
     const reference = needsReference ? own(await options.policy.clone({ trainable: false })) : undefined;
+    if (config.offload) await reference?.offload();
     const prm = usesPrm ? (options.prm ?? own(await options.policy.clone({ trainable: config.prmUpdate !== "none" }))) : undefined;
     const state = options.resume ? readState(options.resume) : freshState(config);
     if (options.resume) await loadModels(options.resume.dir, options.policy, prm, config);
     else await resetOptimizers(options.policy, prm, config);
+    if (config.offload) await prm?.offload();
     return assemble(options, config, { prm, reference }, state, close);
   } catch (error) {
     close();
@@ -102,10 +106,12 @@ export async function saveCheckpoint(t: PrimeTrainer): Promise<void> {
   if (!run || t.savedStep === state.step) return;
   const dir = await t.during("save", () =>
     run.saveCheckpoint(state.step, state, async (dir) => {
+      await t.turn(policy);
       await policy.save(join(dir, "policy"), { dtype: "float32", card: primeCard(t, "policy") });
       await policy.saveOptimizer(join(dir, "policy.optimizer.safetensors"));
       await t.task.tokenizer.save(join(dir, "policy"));
       if (!prm) return;
+      await t.turn(prm);
       await prm.save(join(dir, "prm"), { dtype: "float32", card: primeCard(t, "prm") });
       if (t.config.prmUpdate !== "none") await prm.saveOptimizer(join(dir, "prm.optimizer.safetensors"));
       await t.task.tokenizer.save(join(dir, "prm"));
@@ -139,6 +145,11 @@ function assemble(
     during: (phase, work) => {
       emit({ type: "phase", trainer: "prime", phase, step: state.step, steps: config.steps });
       return t.clock.time(phase, work);
+    },
+    turn: async (model) => {
+      if (!config.offload) return;
+      for (const other of [t.policy, t.prm, t.reference]) if (other !== model) await other?.offload();
+      await model.trim();
     },
     close,
   };
@@ -179,6 +190,7 @@ async function loadModels(dir: string, policy: Model, prm: Model | undefined, co
   await loadInto(policy, join(dir, "policy"));
   await policy.loadOptimizer(join(dir, "policy.optimizer.safetensors"));
   if (!prm) return;
+  if (config.offload) await policy.offload();
   await loadInto(prm, join(dir, "prm"));
   if (config.prmUpdate !== "none") await prm.loadOptimizer(join(dir, "prm.optimizer.safetensors"));
 }

@@ -108,23 +108,27 @@ PK_TEST("cuda: rope, swiglu") {
 }
 
 PK_TEST("cuda: adamw, squared_norm") {
-  for (int64_t n : {0, 1, 3, 127, 1025, 5000})
-    for (int64_t shift : {0, 1}) {
-      if (n == 0 && shift) continue;
-      Compare c;
-      auto params = c.floats(DType::f32, 1, n, 1), rounded = c.floats(DType::bf16, 1, n, 2), grads = c.floats(DType::f32, 1, n, 3),
-           m = c.floats(DType::f32, 1, n, 4, 0.1f), v = c.floats(DType::f32, 1, n, 5, 0.1f);
-      for (int64_t i = 0; i < n; ++i) c.set(v, i, 0.01f * static_cast<float>(i % 7));
-      AdamWSettings settings{1e-2f, 0.9, 0.999, 1e-8f, 0.1f, 3, 0.5f};
-      std::vector<double> norms;
-      c.run([&](Backend& on, const Compare::Place& p) {
-        norms.push_back(on.squared_norm(p.f32(grads) + shift, n - shift));
-        on.adamw(p.f32(params) + shift, shift ? nullptr : p.as<bf16>(rounded), p.f32(grads) + shift, p.f32(m) + shift, p.f32(v) + shift, n - shift, settings);
-      });
-      same_number(norms[0], norms[1], 1e-12, "squared_norm");
-      for (auto id : {params, m, v}) c.same(id, kF32, "adamw " + std::to_string(n));
-      c.same(rounded, kBf16, "adamw " + std::to_string(n));
-    }
+  for (DType moments : {DType::f32, DType::bf16})
+    for (int64_t n : {0, 1, 3, 127, 1025, 5000})
+      for (int64_t shift : {0, 1}) {
+        if (n == 0 && shift) continue;
+        Compare c;
+        auto params = c.floats(DType::f32, 1, n, 1), rounded = c.floats(DType::bf16, 1, n, 2), grads = c.floats(DType::f32, 1, n, 3),
+             m = c.floats(moments, 1, n, 4, 0.1f), v = c.floats(moments, 1, n, 5, 0.1f);
+        for (int64_t i = 0; i < n; ++i) c.set(v, i, 0.01f * static_cast<float>(i % 7));
+        AdamWSettings settings{1e-2f, 0.9, 0.999, 1e-8f, 0.1f, 3, 0.5f, 96};
+        std::vector<double> norms;
+        c.run([&](Backend& on, const Compare::Place& p) {
+          norms.push_back(on.squared_norm(p.f32(grads) + shift, n - shift));
+          auto part = [&](Compare::Id id) { return Tensor(p.as<char>(id) + shift * dtype_size(moments), moments, 1, n - shift); };
+          on.adamw(p.f32(params) + shift, shift ? nullptr : p.as<bf16>(rounded), p.f32(grads) + shift, part(m), part(v), settings);
+        });
+        same_number(norms[0], norms[1], 1e-12, "squared_norm");
+        std::string name = "adamw " + std::to_string(n) + " moments " + type_name(moments);
+        c.same(params, kF32, name);
+        for (auto id : {m, v}) c.same(id, tolerance_of(moments), name);
+        c.same(rounded, kBf16, name);
+      }
 }
 
 }  // namespace pk::test

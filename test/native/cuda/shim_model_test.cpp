@@ -128,6 +128,19 @@ PK_TEST("cuda: a model generates what the CPU generates") {
   }
 }
 
+PK_TEST("cuda: a step is two launches for the norm and one each for matrices and vectors, whatever the number of parameters") {
+  auto device = make_cuda_backend();
+  for (int64_t layers : {1, 7}) {
+    ModelConfig config = kTiny;
+    config.layers = layers;
+    Qwen2 model(*device, config, DType::bf16, false, true, DType::bf16);
+    model.initialize(4, 0.3f);
+    int before = cuda_shim::kernels_launched();
+    model.step({1e-3f, 0.9, 0.999, 1e-8f, 0.1f, 1.0f});
+    PK_CHECK(cuda_shim::kernels_launched() - before == 4);
+  }
+}
+
 PK_TEST("cuda: a card with little shared memory computes the gradient of wide heads as well") {
   cuda_shim::limit_shared(99 << 10);
   auto device = make_cuda_backend();

@@ -44,6 +44,7 @@ using cuda_shim::blockDim, cuda_shim::blockIdx, cuda_shim::gridDim, cuda_shim::t
 namespace cuda_shim {
 // Does the work now, or keeps it for the graph that is being recorded.
 void enqueue(std::function<void()> work);
+void count_kernel();
 
 // While one lives, guarded device memory (shim_control.h) can be read and written: kernels and copies hold one.
 struct DeviceAccess {
@@ -123,6 +124,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   std::tuple<std::decay_t<Parameters>...> values(std::forward<Arguments>(arguments)...);
   if (!cuda_shim::is_launchable(config->gridDim, config->blockDim, config->dynamicSmemBytes, reinterpret_cast<const void*>(kernel)))
     return cudaErrorInvalidConfiguration;
+  cuda_shim::count_kernel();
   cuda_shim::enqueue([=, shape = *config] { cuda_shim::run_grid(shape.gridDim, shape.blockDim, shape.dynamicSmemBytes, [&] { std::apply(kernel, values); }); });
   return cudaSuccess;
 }

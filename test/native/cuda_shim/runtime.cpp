@@ -1,9 +1,11 @@
 // The runtime calls of cuda_runtime.h beside this file: memory is the heap's, streams do nothing, a test may ask for failures.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "cuda_runtime.h"
@@ -11,10 +13,10 @@
 
 namespace {
 
-int failing_allocations = 0;
+int good_allocations = 0, failing_allocations = 0, failing_pinned = 0;
 cudaError_t sticky = cudaSuccess;
 bool guarded = false;
-int launched = 0;
+int launched = 0, kernels = 0;
 int shared_limit = 227 << 10;
 
 struct Pages {
@@ -28,6 +30,33 @@ void protect_all(int rights) {
 
 std::vector<std::function<void()>>* recording = nullptr;
 
+// Bytes of every block that is allocated now.
+std::map<void*, size_t> device_blocks, pinned_blocks;
+
+int64_t peak = 0;
+
+int64_t sum_of(const std::map<void*, size_t>& blocks) {
+  int64_t bytes = 0;
+  for (auto& [data, size] : blocks) bytes += static_cast<int64_t>(size);
+  return bytes;
+}
+
+bool is_pinned(const void* at) {
+  for (auto& [data, size] : pinned_blocks)
+    if (at >= data && at < static_cast<char*>(data) + size) return true;
+  return false;
+}
+
+// Copies to and from pinned memory are under way until something comes after them in the stream, or somebody waits: the latest moment a GPU may choose.
+std::vector<std::function<void()>> under_way;
+
+void finish_copies() {
+  std::vector<std::function<void()>> copies = std::move(under_way);
+  under_way.clear();
+  cuda_shim::DeviceAccess access;
+  for (auto& copy : copies) copy();
+}
+
 }  // namespace
 
 struct CudaShimGraph {
@@ -38,14 +67,25 @@ namespace cuda_shim {
 
 void enqueue(std::function<void()> work) {
   if (recording) return recording->push_back(std::move(work));
+  finish_copies();
   DeviceAccess access;
   work();
 }
 
-void fail_allocations(int count) { failing_allocations = count; }
+void fail_allocations(int count) { fail_allocations_after(0, count); }
+void fail_allocations_after(int good, int count) {
+  good_allocations = good;
+  failing_allocations = count;
+}
+void fail_pinned(int count) { failing_pinned = count; }
+int64_t device_bytes() { return sum_of(device_blocks); }
+int64_t device_peak() { return std::exchange(peak, device_bytes()); }
+int64_t pinned_bytes() { return sum_of(pinned_blocks); }
 void fail_from_now_on(cudaError_t code) { sticky = code; }
 void limit_shared(int bytes) { shared_limit = bytes; }
 int graphs_launched() { return launched; }
+int kernels_launched() { return kernels; }
+void count_kernel() { ++kernels; }
 void guard_device_memory(bool on) { guarded = on; }
 DeviceAccess::DeviceAccess() {
   if (!guarded_blocks.empty()) protect_all(PROT_READ | PROT_WRITE);
@@ -82,21 +122,31 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   if (recording) return cudaErrorStreamCaptureUnsupported;
   if (sticky != cudaSuccess) return sticky;
-  if (failing_allocations > 0) return --failing_allocations, cudaErrorMemoryAllocation;
+  if (good_allocations > 0) {
+    --good_allocations;
+  } else if (failing_allocations > 0) {
+    return --failing_allocations, cudaErrorMemoryAllocation;
+  }
   if (guarded) {
     size_t whole = (bytes + 4095) / 4096 * 4096;
     void* pages = mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) return cudaErrorMemoryAllocation;
     guarded_blocks[pages] = {whole};
+    device_blocks[pages] = bytes;
+    peak = std::max(peak, sum_of(device_blocks));
     return *data = pages, cudaSuccess;
   }
   if (posix_memalign(data, 256, bytes) != 0) return cudaErrorMemoryAllocation;
   std::memset(*data, 0xff, bytes);  // as good as any: whoever needs zeros must write them
+  device_blocks[*data] = bytes;
+  peak = std::max(peak, sum_of(device_blocks));
   return cudaSuccess;
 }
 
 cudaError_t cudaFree(void* data) {
   if (recording) return cudaErrorStreamCaptureUnsupported;
+  finish_copies();
+  device_blocks.erase(data);
   auto block = guarded_blocks.find(data);
   if (block == guarded_blocks.end()) return std::free(data), sticky;
   munmap(data, block->second.bytes);
@@ -104,8 +154,20 @@ cudaError_t cudaFree(void* data) {
   return sticky;
 }
 
-cudaError_t cudaMallocHost(void** data, size_t bytes) { return *data = std::malloc(bytes), *data ? cudaSuccess : cudaErrorMemoryAllocation; }
-cudaError_t cudaFreeHost(void* data) { return std::free(data), cudaSuccess; }
+cudaError_t cudaMallocHost(void** data, size_t bytes) {
+  if (sticky != cudaSuccess) return sticky;
+  if (failing_pinned > 0) return --failing_pinned, cudaErrorMemoryAllocation;
+  *data = std::malloc(bytes);
+  if (!*data) return cudaErrorMemoryAllocation;
+  std::memset(*data, 0xff, bytes);
+  pinned_blocks[*data] = bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* data) {
+  finish_copies();
+  pinned_blocks.erase(data);
+  return std::free(data), sticky;
+}
 
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t) {
   if (sticky != cudaSuccess) return sticky;
@@ -117,7 +179,9 @@ cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
   if (sticky != cudaSuccess) return sticky;
   if (recording && kind != cudaMemcpyDeviceToDevice) return cudaErrorStreamCaptureUnsupported;
-  if (bytes) cuda_shim::enqueue([=] { std::memmove(to, from, bytes); });
+  if (bytes == 0) return cudaSuccess;
+  if (is_pinned(kind == cudaMemcpyHostToDevice ? from : to)) return under_way.push_back([=] { std::memmove(to, from, bytes); }), cudaSuccess;
+  cuda_shim::enqueue([=] { std::memmove(to, from, bytes); });
   return cudaSuccess;
 }
 
@@ -146,4 +210,8 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, c
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return *stream = nullptr, cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return recording ? cudaErrorStreamCaptureUnsupported : sticky; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  if (recording) return cudaErrorStreamCaptureUnsupported;
+  finish_copies();
+  return sticky;
+}

@@ -19,8 +19,8 @@ export interface EvaluateOptions {
   name: string;
   title: string;
   rows: readonly DatasetRow[];
-  /** The model, opened when an answer is missing, and what its weights are told by. */
-  openModel: () => Promise<Pick<Model, "generate"> & Partial<Pick<Model, "config">>>;
+  /** The model, opened when an answer is missing, for prompts of so many tokens at most; and what its weights are told by. */
+  openModel: (promptTokens: number) => Promise<Pick<Model, "generate"> & Partial<Pick<Model, "config">>>;
   modelId: string;
   tokenizer: Tokenizer;
   verifier: Verifier;
@@ -28,7 +28,12 @@ export interface EvaluateOptions {
   promptStyle: PromptStyle;
   chatTemplate: boolean;
   /** The PRM and its reference, opened when rewards are missing. */
-  prm?: { open: () => Promise<{ prm: Pick<Model, "logprobs">; reference: Pick<Model, "logprobs"> }>; id: string; beta: number; maxTokensPerBatch: number };
+  prm?: {
+    open: (promptTokens: number) => Promise<{ prm: Pick<Model, "logprobs">; reference: Pick<Model, "logprobs"> }>;
+    id: string;
+    beta: number;
+    maxTokensPerBatch: number;
+  };
   dir: string; // of the evaluation
   onProgress?: (phase: "answers" | "rewards", done: number, total: number) => void;
   signal?: AbortSignal;
@@ -43,6 +48,7 @@ export async function evaluateBenchmark(o: EvaluateOptions): Promise<BenchmarkRe
     if (ids.length === 0) throw new PrimekitError("ERR_DATA", `The prompt of ${o.rows[i].id} has no tokens; a prompt needs at least one.`);
     return ids;
   });
+  const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
   const { samples, slots: _, ...settings } = o.sampling;
   const key = keyOf({ model: o.modelId, verifier: o.verifier.name, settings, questions: o.rows.map(({ answer }, i) => [texts[i], answer]) });
   const answersFile = join(o.dir, "answers", `${o.name}-${key}.jsonl`);
@@ -50,7 +56,7 @@ export async function evaluateBenchmark(o: EvaluateOptions): Promise<BenchmarkRe
   const onAnswers = (done: number, total: number) => o.onProgress?.("answers", done, total);
   const isComplete = o.rows.every((_, problem) => [GREEDY, ...range(samples)].every((sample) => store.get(problem, sample)));
   if (!isComplete) {
-    const model = await o.openModel();
+    const model = await o.openModel(longest);
     const { tokenizer, verifier, sampling, signal, rows } = o;
     await answerBenchmark({ rows, prompts, texts, model, tokenizer, verifier, store, sampling, onProgress: onAnswers, signal });
   }
@@ -63,6 +69,7 @@ export async function evaluateBenchmark(o: EvaluateOptions): Promise<BenchmarkRe
           key,
           texts,
           all.filter(({ sample }) => sample !== GREEDY),
+          longest,
         )
       : undefined;
   const sets = o.rows.map((_, problem) => ({
@@ -87,13 +94,23 @@ export async function evaluateBenchmark(o: EvaluateOptions): Promise<BenchmarkRe
 
 // --- internal ---
 
-async function rewardsOf(o: EvaluateOptions, answersKey: string, texts: readonly string[], answers: readonly StoredAnswer[]) {
+async function rewardsOf(o: EvaluateOptions, answersKey: string, texts: readonly string[], answers: readonly StoredAnswer[], promptTokens: number) {
   const { open, id, beta, maxTokensPerBatch } = o.prm as NonNullable<EvaluateOptions["prm"]>;
   const file = join(o.dir, "rewards", `${o.name}-${keyOf({ answersKey, id, beta })}.jsonl`);
   const store = await JsonlStore.open<StoredRewards>(file);
   if (answers.some(({ problem, sample }) => !store.get(problem, sample))) {
     const onProgress = (done: number, total: number) => o.onProgress?.("rewards", done, total);
-    await judgeBenchmark({ answers, texts, judges: await open(), tokenizer: o.tokenizer, store, beta, maxTokensPerBatch, onProgress, signal: o.signal });
+    await judgeBenchmark({
+      answers,
+      texts,
+      judges: await open(promptTokens),
+      tokenizer: o.tokenizer,
+      store,
+      beta,
+      maxTokensPerBatch,
+      onProgress,
+      signal: o.signal,
+    });
   }
   return { file, store };
 }
