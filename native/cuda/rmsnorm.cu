@@ -12,7 +12,7 @@ namespace cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kBackwardBlocks = 512;
+constexpr int64_t kBackwardBlocks = 768;  // six for each of 128 multiprocessors: about as many as run at once
 
 template <int n, class T>
 __global__ void __launch_bounds__(kThreads)
