@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
-#include <type_traits>
 
 #include "core/error.h"
 #include "core/tensor.h"
@@ -111,7 +110,7 @@ __device__ __forceinline__ void load_floats(float (&to)[n], const T* from) {
 }
 template <int n, class T>
 __device__ __forceinline__ void store_floats(T* to, const float (&from)[n]) {
-  if constexpr (std::is_same_v<T, bf16> && n % 2 == 0) {
+  if constexpr (sizeof(T) == 2 && n % 2 == 0) {
     Pack<uint32_t, n / 2> pack;
     for (int k = 0; k < n / 2; ++k) pack.v[k] = pack_bf16(from[2 * k], from[2 * k + 1]);
     *reinterpret_cast<Pack<uint32_t, n / 2>*>(to) = pack;
