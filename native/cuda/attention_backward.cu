@@ -43,14 +43,31 @@ __device__ __forceinline__ void store_rows(bf16* to, int64_t stride, const float
 template <int HD>
 using QueryRows = std::conditional_t<HD == 64, KeptRows<HD, 2>, SharedRows<HD, 2>>;
 
+// What a query's gradients need besides rows: {log-sum-exp to base 2, d_out . out}, for every token and head. HD / 8 lanes for each.
+template <int HD>
+__global__ void __launch_bounds__(kThreads) query_numbers_kernel(float2* numbers, const bf16* d_out, const bf16* out, const float* lse, int64_t tasks) {
+  constexpr int kLanes = HD / 8;
+  int64_t task = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kLanes;
+  int lane = static_cast<int>(threadIdx.x) % kLanes;
+  float a[8] = {}, b[8] = {}, dot = 0;
+  if (task < tasks) {
+    load_floats(a, d_out + task * HD + lane * 8);
+    load_floats(b, out + task * HD + lane * 8);
+  }
+#pragma unroll
+  for (int k = 0; k < 8; ++k) dot += a[k] * b[k];
+#pragma unroll
+  for (int bits = kLanes / 2; bits > 0; bits /= 2) dot += __shfl_xor_sync(kAllLanes, dot, bits);
+  if (task < tasks && lane == 0) numbers[task] = make_float2(lse[task] * kLog2e, dot);
+}
+
 template <int HD>
 constexpr int64_t kQueryShared = (2 * kQueryRows + 4 * kKeys) * HD * 2;  // queries and their d_out, two tiles of keys, two of values
 
 // Blocks: every head of the first tile, of the second, ...
 template <int HD>
 __global__ void __launch_bounds__(kThreads, HD == 64 ? 2 : 1)
-    query_gradient_kernel(bf16* d_qkv, const bf16* d_out, const float* dots, const float* lse, const bf16* qkv, const int32_t* offsets, const Tile* tiles,
-                          HeadShape shape) {
+    query_gradient_kernel(bf16* d_qkv, const bf16* d_out, const float2* numbers, const bf16* qkv, const int32_t* offsets, const Tile* tiles, HeadShape shape) {
   constexpr int M = 2;
   constexpr uint32_t kTileBytes = kKeys * HD * 2;
   int heads = static_cast<int>(shape.heads), head = static_cast<int>(blockIdx.x) % heads;
@@ -84,9 +101,9 @@ __global__ void __launch_bounds__(kThreads, HD == 64 ? 2 : 1)
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       int token = own + 16 * m + 8 * r;
-      int64_t place = (begin + token) * heads + head;
-      log_sum[m][r] = token < length ? lse[place] * kLog2e : INFINITY;  // rows beyond the end weigh nothing
-      out_dot[m][r] = token < length ? dots[place] : 0;
+      float2 number = token < length ? numbers[(begin + token) * heads + head] : make_float2(INFINITY, 0);  // rows beyond the end weigh nothing
+      log_sum[m][r] = number.x;
+      out_dot[m][r] = number.y;
     }
   copy_wait<1>();
   __syncthreads();
@@ -129,15 +146,15 @@ constexpr int64_t kKeyShared = (2 * kKeyRows<HD> + 4 * kQueries) * HD * 2 + 2 * 
 // Blocks: every key/value head of the first tile, of the second, ...
 template <int HD>
 __global__ void __launch_bounds__(kKeyWarps<HD>* kWarp, HD == 64 ? 2 : 1)
-    key_gradient_kernel(bf16* d_qkv, const bf16* d_out, const float* dots, const float* lse, const bf16* qkv, const int32_t* offsets, const Tile* tiles,
-                        HeadShape shape) {
+    key_gradient_kernel(bf16* d_qkv, const bf16* d_out, const float2* numbers, const bf16* qkv, const int32_t* offsets, const Tile* tiles, HeadShape shape) {
   constexpr int M = kKeyGroups<HD>, kRows = kKeyRows<HD>, kBlock = kKeyWarps<HD> * kWarp;
   constexpr uint32_t kTileBytes = kQueries * HD * 2;
   int heads = static_cast<int>(shape.heads), kv_heads = static_cast<int>(shape.kv_heads), kv_head = static_cast<int>(blockIdx.x) % kv_heads;
   Tile at = tiles[static_cast<int>(blockIdx.x) / kv_heads];
   if (at.row < 0) return;
   SharedAddress k_tile = shared_address(dynamic_shared()), v_tile = k_tile + kRows * HD * 2, q_tiles = v_tile + kRows * HD * 2;
-  float2* both_numbers = reinterpret_cast<float2*>(dynamic_shared() + (2 * kRows + 4 * kQueries) * HD * 2);  // [2][kQueries]: log-sum-exp and dot
+  unsigned char* number_memory = dynamic_shared() + (2 * kRows + 4 * kQueries) * HD * 2;  // [2][kQueries] float2
+  SharedAddress number_tiles = shared_address(number_memory);
   int group = heads / kv_heads;
   int stride = static_cast<int>(shape.qkv_size()), d_stride = static_cast<int>(shape.q_size()), begin = offsets[at.row];
   int length = offsets[at.row + 1] - begin, first = at.index * kRows;
@@ -149,12 +166,12 @@ __global__ void __launch_bounds__(kKeyWarps<HD>* kWarp, HD == 64 ? 2 : 1)
     int64_t token = begin + fetch_query;
     load_tile<HD, kQueries, kBlock>(to, qkv + token * stride + fetch_head * HD, stride, length - fetch_query);
     load_tile<HD, kQueries, kBlock>(to + kTileBytes, d_out + token * d_stride + fetch_head * HD, d_stride, length - fetch_query);
-    copy_commit();
+    // Of rows beyond the end all is 0, queries, d_out and these, so that they add nothing.
     if (threadIdx.x < kQueries) {
       int query = fetch_query + static_cast<int>(threadIdx.x);
-      int64_t place = static_cast<int64_t>(begin + query) * heads + fetch_head;
-      both_numbers[step % 2 * kQueries + threadIdx.x] = query < length ? make_float2(lse[place] * kLog2e, dots[place]) : make_float2(INFINITY, 0);
+      copy_async8(number_tiles + (step % 2 * kQueries + threadIdx.x) * 8, numbers + static_cast<int64_t>(begin + query) * heads + fetch_head, query < length);
     }
+    copy_commit();
     fetch_query += kQueries;
     if (fetch_query >= length) {
       fetch_query = first;
@@ -178,7 +195,7 @@ __global__ void __launch_bounds__(kKeyWarps<HD>* kWarp, HD == 64 ? 2 : 1)
     if (step + 1 < steps) fetch(step + 1);
     if (query0 + kQueries <= first + row0) continue;  // all of them come before this warp's keys
     SharedAddress queries = q_tiles + step % 2 * (2 * kTileBytes), d_outs = queries + kTileBytes;
-    const float2* numbers = both_numbers + step % 2 * kQueries + lane % 4 * 2;
+    const float4* pairs = reinterpret_cast<const float4*>(number_memory) + step % 2 * (kQueries / 2) + lane % 4;  // of this lane's two columns
     float scores[M][kQueries / 8][4], d_scores[M][kQueries / 8][4];
     clear(scores);
     clear(d_scores);
@@ -194,19 +211,21 @@ __global__ void __launch_bounds__(kKeyWarps<HD>* kWarp, HD == 64 ? 2 : 1)
             if (query0 + 8 * j + lane % 4 * 2 + i % 2 < own + 16 * m + i / 2 * 8) scores[m][j][i] = -INFINITY;
     }
 #pragma unroll
-    for (int j = 0; j < kQueries / 8; ++j)
+    for (int j = 0; j < kQueries / 8; ++j) {
+      float4 pair = pairs[4 * j];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        float2 number = numbers[8 * j + i];
+        float log_sum = i ? pair.z : pair.x, out_dot = i ? pair.w : pair.y;
 #pragma unroll
         for (int m = 0; m < M; ++m)
 #pragma unroll
           for (int r = 0; r < 2; ++r) {
-            float p = exp2_fast(fmaf(scores[m][j][2 * r + i], scale, -number.x));
+            float p = exp2_fast(fmaf(scores[m][j][2 * r + i], scale, -log_sum));
             scores[m][j][2 * r + i] = p;
-            d_scores[m][j][2 * r + i] = p * (d_scores[m][j][2 * r + i] - number.y);
+            d_scores[m][j][2 * r + i] = p * (d_scores[m][j][2 * r + i] - out_dot);
           }
       }
+    }
     multiply_accumulators<HD>(d_v, scores, d_outs, lane_places);
     multiply_accumulators<HD>(d_k, d_scores, queries, lane_places);
   }
@@ -217,12 +236,15 @@ __global__ void __launch_bounds__(kKeyWarps<HD>* kWarp, HD == 64 ? 2 : 1)
 
 // The gradients of a layer's heads. The lists of tiles serve both kernels, whose blocks hold the same number of rows.
 template <int HD>
-void launch_gradients(cudaStream_t stream, Tile* queries, Tile* keys, int64_t count, Tensor d_qkv, Tensor d_out, const float* dots, const float* lse,
+void launch_gradients(cudaStream_t stream, Tile* queries, Tile* keys, float2* numbers, int64_t count, Tensor d_qkv, Tensor d_out, Tensor out, const float* lse,
                       Tensor qkv, const int32_t* offsets, HeadShape shape) {
-  launch(stream, query_gradient_kernel<HD>, grid_of(count * shape.heads), kThreads, kQueryShared<HD>, d_qkv.as<bf16>(), d_out.as<const bf16>(), dots, lse,
+  int64_t tasks = qkv.rows * shape.heads;
+  launch(stream, query_numbers_kernel<HD>, grid_of(ceil_div(tasks * (HD / 8), kThreads)), kThreads, 0, numbers, d_out.as<const bf16>(), out.as<const bf16>(),
+         lse, tasks);
+  launch(stream, query_gradient_kernel<HD>, grid_of(count * shape.heads), kThreads, kQueryShared<HD>, d_qkv.as<bf16>(), d_out.as<const bf16>(), numbers,
          qkv.as<const bf16>(), offsets, queries, shape);
   launch(stream, key_gradient_kernel<HD>, grid_of(count * shape.kv_heads), kKeyWarps<HD> * kWarp, kKeyShared<HD>, d_qkv.as<bf16>(), d_out.as<const bf16>(),
-         dots, lse, qkv.as<const bf16>(), offsets, keys, shape);
+         numbers, qkv.as<const bf16>(), offsets, keys, shape);
 }
 
 }  // namespace
@@ -235,19 +257,21 @@ void CudaBackend::attention_backward(Tensor d_qkv, Tensor d_out, Tensor out, con
                                      HeadShape shape) {
   begin("attention_backward", qkv.rows, shape.heads, shape.head_size);
   if (qkv.rows == 0) return;
-  float* dots = scratch_.take<float>(qkv.rows * shape.heads);
-  launch_output_dots(stream_, dots, d_out, out, shape);
   static_assert(kQueryRows == kKeyRows<64> && kQueryRows == kKeyRows<128>);
   bool small = shape.head_size == 64;
   // Heads of 128 take more shared memory than consumer cards have.
-  if (!has_tensor_path(qkv.dtype, shape) || (small ? kQueryShared<64> : kQueryShared<128>) > max_shared_)
+  if (!has_tensor_path(qkv.dtype, shape) || (small ? kQueryShared<64> : kQueryShared<128>) > max_shared_) {
+    float* dots = scratch_.take<float>(qkv.rows * shape.heads);
+    launch_output_dots(stream_, dots, d_out, out, shape);
     return plain_attention_backward(stream_, d_qkv, d_out, dots, lse, qkv, offsets, rows, shape);
+  }
   int64_t count = most_tiles(qkv.rows, rows, kQueryRows);
   Tile *queries = scratch_.take<Tile>(count), *keys = scratch_.take<Tile>(count);
+  float2* numbers = scratch_.take<float2>(qkv.rows * shape.heads);
   plan_tiles(stream_, queries, count, offsets, rows, kQueryRows, true);
   plan_tiles(stream_, keys, count, offsets, rows, kQueryRows, false);
   auto launch_all = small ? launch_gradients<64> : launch_gradients<128>;
-  launch_all(stream_, queries, keys, count, d_qkv, d_out, dots, lse, qkv, offsets, shape);
+  launch_all(stream_, queries, keys, numbers, count, d_qkv, d_out, out, lse, qkv, offsets, shape);
 }
 
 }  // namespace pk

@@ -27,6 +27,10 @@ __device__ __forceinline__ SharedAddress shared_address(const void* at) { return
 __device__ __forceinline__ void copy_async16(SharedAddress to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
+// The same for 8 bytes.
+__device__ __forceinline__ void copy_async8(SharedAddress to, const void* from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 8 : 0) : "memory");
+}
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 // Waits until at most `groups_left` of this thread's latest groups are under way.
 template <int groups_left>

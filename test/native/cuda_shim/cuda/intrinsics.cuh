@@ -15,6 +15,7 @@ using SharedAddress = uintptr_t;
 inline SharedAddress shared_address(const void* at) { return reinterpret_cast<uintptr_t>(at); }
 
 inline void copy_async16(SharedAddress to, const void* from, bool valid) { cuda_shim::defer_copy(reinterpret_cast<void*>(to), valid ? from : nullptr, 16); }
+inline void copy_async8(SharedAddress to, const void* from, bool valid) { cuda_shim::defer_copy(reinterpret_cast<void*>(to), valid ? from : nullptr, 8); }
 inline void copy_commit() { cuda_shim::commit_copies(); }
 template <int groups_left>
 void copy_wait() {
