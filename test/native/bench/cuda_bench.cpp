@@ -123,7 +123,13 @@ void optimizer(On& on, Bench& b, DType moments) {
   bool half = moments == DType::bf16;
   Result result{half ? "adamw_bf16" : "adamw", half ? "  bfloat16 moments" : "adamw, 0.5 B weights",
                 (14.0 + 4.0 * as_double(dtype_size(moments))) * as_double(n)};
-  AdamWSettings settings{1e-6f, 0.9, 0.999, 1e-8f, 0, 1, 1};
+  AdamWSettings settings{};
+  settings.lr = 1e-6f;
+  settings.beta1 = 0.9;
+  settings.beta2 = 0.999;
+  settings.eps = 1e-8f;
+  settings.step = 1;
+  settings.grad_scale = 1;
   if constexpr (requires { on.adamw(nullptr, nullptr, nullptr, m, v, settings); })
     b.measure(result, [&] { on.adamw(p.f32(), rounded.as<bf16>(), g.f32(), m, v, settings); });
   else if (!half)
