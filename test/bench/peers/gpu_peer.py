@@ -82,8 +82,8 @@ def rates():
     report("matrix", "PyTorch", best := best_of(lambda: a @ b.t()), rate=2 * n**3 / best)
 
 
-def eager_logprobs(logits, targets):
-    log_p = torch.log_softmax(logits.float(), dim=-1)
+def eager_logprobs(logits, targets, dtype=torch.float32):
+    log_p = torch.log_softmax(logits.to(dtype), dim=-1)
     return log_p.gather(-1, targets[:, None])[:, 0], -(log_p.exp() * log_p).sum(-1)
 
 
@@ -91,7 +91,8 @@ def logits_logprobs():
     n, v = scaled(8192), scaled(151936)
     logits, targets = random(n, v, scale=4), torch.randint(0, v, (n,), device=args.device)
     with torch.no_grad():
-        report("logits_bf16", "PyTorch eager", best_of(lambda: eager_logprobs(logits, targets)))
+        report("logits_bf16", "PyTorch eager, float32", best_of(lambda: eager_logprobs(logits, targets)))
+        report("logits_bf16", "PyTorch eager, bf16 alone", best_of(lambda: eager_logprobs(logits, targets, torch.bfloat16)))
 
 
 def linear_logprobs(key, c, v):
