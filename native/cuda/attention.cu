@@ -20,21 +20,25 @@ constexpr int kKeys = 64;                  // keys of a tile
 constexpr int kPlanThreads = 1024, kLevels = 2048;
 
 // A level is how many tiles of its row lie before a tile, in the order of work from the least: all tiles of the highest level come
-// first. Longer rows' first tiles share the last level.
+// first. Tiles beyond the last level share it.
 __global__ void plan_tiles_kernel(Tile* tiles, int64_t count, const int32_t* offsets, int64_t rows, int64_t size, bool descending) {
   __shared__ int32_t places[kLevels];  // rows that reach a level; then where its next tile goes
-  __shared__ int32_t total;
+  __shared__ int32_t total, highest;   // tiles; the last level of all rows
   int lane = threadIdx.x % kWarp;
   auto number_of = [&](int64_t row) { return static_cast<int32_t>((offsets[row + 1] - offsets[row] + size - 1) / size); };
   auto level_of = [&](int32_t k) { return k < kLevels ? k : kLevels - 1; };
   for (int i = threadIdx.x; i < kLevels; i += kPlanThreads) places[i] = 0;
+  if (threadIdx.x == 0) highest = 0;
   __syncthreads();
-  for (int64_t row = threadIdx.x / kWarp; row < rows; row += kPlanThreads / kWarp)
-    for (int32_t k = lane; k < number_of(row); k += kWarp) atomicAdd(&places[level_of(k)], 1);
+  for (int64_t row = threadIdx.x / kWarp; row < rows; row += kPlanThreads / kWarp) {
+    int32_t number = number_of(row);
+    for (int32_t k = lane; k < number; k += kWarp) atomicAdd(&places[level_of(k)], 1);
+    if (lane == 0 && number > 0) atomicMax(&highest, level_of(number - 1));
+  }
   __syncthreads();
   if (threadIdx.x < kWarp) {  // sums over the levels above
     int32_t before = 0;
-    for (int first = kLevels - kWarp; first >= 0; first -= kWarp) {
+    for (int first = highest / kWarp * kWarp; first >= 0; first -= kWarp) {
       int32_t own = places[first + lane], sum = own;
       for (int by = 1; by < kWarp; by *= 2) {
         int32_t above = __shfl_down_sync(kAllLanes, sum, by);
