@@ -257,10 +257,10 @@ void CudaBackend::attention_backward(Tensor d_qkv, Tensor d_out, Tensor out, con
                                      HeadShape shape) {
   begin("attention_backward", qkv.rows, shape.heads, shape.head_size);
   if (qkv.rows == 0) return;
-  static_assert(kQueryRows == kKeyRows<64> && kQueryRows == kKeyRows<128>);
+  static_assert(kQueryRows == kKeyRows<64> && kQueryRows == kKeyRows<128> && kQueryShared<128> <= kKeyShared<128>);
   bool small = shape.head_size == 64;
   // Heads of 128 take more shared memory than consumer cards have.
-  if (!has_tensor_path(qkv.dtype, shape) || (small ? kQueryShared<64> : kQueryShared<128>) > max_shared_) {
+  if (!has_tensor_path(qkv.dtype, shape) || (small ? kKeyShared<64> : kKeyShared<128>) > max_shared_) {
     float* dots = scratch_.take<float>(qkv.rows * shape.heads);
     launch_output_dots(stream_, dots, d_out, out, shape);
     return plain_attention_backward(stream_, d_qkv, d_out, dots, lse, qkv, offsets, rows, shape);
