@@ -41,7 +41,7 @@ def read(files):
 
 
 def milliseconds(seconds):
-    return f"{seconds * 1e3:.3g} ms" if seconds < 100 else f"{seconds:.0f} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def speed(line, copy, matrix):
