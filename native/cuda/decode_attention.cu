@@ -46,21 +46,22 @@ __global__ void __launch_bounds__(kWarp) decode_part_kernel(Part* parts, float* 
   int64_t part = blockIdx.x, kv_head = blockIdx.y, i = blockIdx.z, count = lengths[i] + 1, first = part * kPartKeys;
   if (first >= count) return;
   int64_t last = first + kPartKeys < count ? first + kPartKeys : count, group = shape.heads / shape.kv_heads;
-  bf16* queries = reinterpret_cast<bf16*>(dynamic_shared());
-  bf16 *both_keys = queries + 16 * HD, *both_values = both_keys + 2 * kKeys * HD;
-  auto key_tile = [&](int tile) { return both_keys + tile % 2 * kKeys * HD; };
-  auto value_tile = [&](int tile) { return both_values + tile % 2 * kKeys * HD; };
+  constexpr uint32_t kTileBytes = kKeys * HD * 2;
+  SharedAddress q_tile = shared_address(dynamic_shared()), kv_tiles = q_tile + 16 * HD * 2;
   int64_t cache = (slots[i] * shape.kv_heads + kv_head) * capacity * HD;
   int lane = threadIdx.x, tiles = static_cast<int>((last - first + kKeys - 1) / kKeys);
   auto fetch = [&](int tile) {
     int64_t key0 = first + static_cast<int64_t>(tile) * kKeys;
-    load_tile<HD>(key_tile(tile), keys + cache + key0 * HD, HD, kKeys, count - key0, lane, kWarp);
-    load_tile<HD>(value_tile(tile), values + cache + key0 * HD, HD, kKeys, count - key0, lane, kWarp);
+    SharedAddress to = kv_tiles + tile % 2 * (2 * kTileBytes);
+    load_tile<HD, kKeys, kWarp>(to, keys + cache + key0 * HD, HD, count - key0);
+    load_tile<HD, kKeys, kWarp>(to + kTileBytes, values + cache + key0 * HD, HD, count - key0);
     copy_commit();
   };
-  load_tile<HD>(queries, qkv + i * shape.qkv_size() + kv_head * group * HD, HD, 16, group, lane, kWarp);
+  load_tile<HD, 16, kWarp>(q_tile, qkv + i * shape.qkv_size() + kv_head * group * HD, HD, group);
   fetch(0);
-  SoftmaxState<HD> state;
+  LanePlaces<HD> lane_places;
+  SharedRows<HD, 1> queries(q_tile, 0, lane_places);
+  SoftmaxState<HD, 1> state;
   state.reset();
   float scale = kLog2e / sqrtf(static_cast<float>(HD));
   for (int tile = 0; tile < tiles; ++tile) {
@@ -72,27 +73,30 @@ __global__ void __launch_bounds__(kWarp) decode_part_kernel(Part* parts, float* 
       copy_wait<0>();
     }
     __syncwarp();
-    float scores[kKeys / 8][4];
+    SharedAddress key_tile = kv_tiles + tile % 2 * (2 * kTileBytes);
+    float scores[1][kKeys / 8][4];
     clear(scores);
-    multiply_transposed<HD>(scores, queries, 0, key_tile(tile));
+    multiply_transposed<HD>(scores, queries, key_tile, lane_places);
+    if (key0 + kKeys > last) {
 #pragma unroll
-    for (int j = 0; j < kKeys / 8; ++j)
+      for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
-      for (int c = 0; c < 4; ++c)
-        if (key0 + 8 * j + lane % 4 * 2 + c % 2 >= last) scores[j][c] = -INFINITY;
-    state.add(scores, value_tile(tile), scale);
+        for (int c = 0; c < 4; ++c)
+          if (key0 + 8 * j + lane % 4 * 2 + c % 2 >= last) scores[0][j][c] = -INFINITY;
+    }
+    state.add(scores, key_tile + kTileBytes, scale, lane_places);
     __syncwarp();  // before the tile is overwritten
   }
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     int64_t g = lane / 4 + 8 * r;
-    float sum = row_reduce(state.sum[r], Sum());
+    float sum = row_reduce(state.sum[0][r], Sum());
     if (g >= group) continue;
     int64_t at = (i * shape.heads + kv_head * group + g) * gridDim.x + part;
-    if (lane % 4 == 0) parts[at] = {state.top[r] * scale, sum};
+    if (lane % 4 == 0) parts[at] = {state.base[0][r], sum};
 #pragma unroll
     for (int j = 0; j < HD / 8; ++j)
-      for (int c = 0; c < 2; ++c) sums[at * HD + 8 * j + lane % 4 * 2 + c] = state.out[j][2 * r + c];
+      for (int c = 0; c < 2; ++c) sums[at * HD + 8 * j + lane % 4 * 2 + c] = state.out[0][j][2 * r + c];
   }
 }
 

@@ -46,6 +46,9 @@ __global__ void column_sum_kernel(float* out, const T* in, int64_t rows, int64_t
   *to = accumulate ? *to + sum : sum;
 }
 
+// Within a few units in the last place: what the passes over [N, 2F] take is memory, and their arithmetic should stay hidden behind it.
+__device__ __forceinline__ float fast_sigmoid(float x) { return reciprocal_fast(1.0f + exp2_fast(x * -1.4426950408889634f)); }
+
 template <int n, class T>
 __global__ void swiglu_kernel(T* out, const T* gate_up, int64_t f) {
   int64_t row = blockIdx.x, j = (static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * n;
@@ -53,7 +56,7 @@ __global__ void swiglu_kernel(T* out, const T* gate_up, int64_t f) {
   float gate[n], up[n];
   load_floats(gate, gate_up + row * 2 * f + j);
   load_floats(up, gate_up + row * 2 * f + f + j);
-  for (int k = 0; k < n; ++k) gate[k] = gate[k] * sigmoid(gate[k]) * up[k];
+  for (int k = 0; k < n; ++k) gate[k] = gate[k] * fast_sigmoid(gate[k]) * up[k];
   store_floats(out + row * f + j, gate);
 }
 
@@ -66,7 +69,7 @@ __global__ void swiglu_backward_kernel(T* d_gate_up, T* out_again, const T* d_ou
   load_floats(up, gate_up + row * 2 * f + f + j);
   load_floats(d, d_out + row * f + j);
   for (int k = 0; k < n; ++k) {
-    float s = sigmoid(gate[k]), silu = gate[k] * s;
+    float s = fast_sigmoid(gate[k]), silu = gate[k] * s;
     again[k] = silu * up[k];
     gate[k] = d[k] * up[k] * (s + silu * (1.0f - s));
     up[k] = d[k] * silu;
@@ -74,6 +77,16 @@ __global__ void swiglu_backward_kernel(T* d_gate_up, T* out_again, const T* d_ou
   store_floats(d_gate_up + row * 2 * f + j, gate);
   store_floats(d_gate_up + row * 2 * f + f + j, up);
   if (out_again) store_floats(out_again + row * f + j, again);
+}
+
+// Blocks and threads of one row of `vectors`: few idle ones.
+struct RowGrid {
+  int64_t blocks;
+  unsigned threads;
+};
+RowGrid row_grid(int64_t vectors) {
+  int64_t blocks = ceil_div(vectors, kThreads);
+  return {blocks, static_cast<unsigned>(ceil_div(ceil_div(vectors, blocks), kWarp) * kWarp)};
 }
 
 }  // namespace
@@ -140,7 +153,8 @@ void CudaBackend::swiglu_forward(Tensor out, Tensor gate_up) {
     int64_t f = out.cols;
     int n = f % kVector == 0 ? kVector : 1;
     auto kernel = n > 1 ? swiglu_kernel<kVector, T> : swiglu_kernel<1, T>;
-    launch(stream_, kernel, grid_of(out.rows, ceil_div(f, n * kThreads)), kThreads, 0, out.as<T>(), gate_up.as<const T>(), f);
+    RowGrid grid = row_grid(f / n);
+    launch(stream_, kernel, grid_of(out.rows, grid.blocks), grid.threads, 0, out.as<T>(), gate_up.as<const T>(), f);
   });
 }
 
@@ -151,8 +165,9 @@ void CudaBackend::swiglu_backward(Tensor d_gate_up, Tensor out_again, Tensor d_o
     int64_t f = d_out.cols;
     int n = f % kVector == 0 ? kVector : 1;
     auto kernel = n > 1 ? swiglu_backward_kernel<kVector, T> : swiglu_backward_kernel<1, T>;
-    launch(stream_, kernel, grid_of(d_out.rows, ceil_div(f, n * kThreads)), kThreads, 0, d_gate_up.as<T>(), out_again.as<T>(), d_out.as<const T>(),
-           gate_up.as<const T>(), f);
+    RowGrid grid = row_grid(f / n);
+    launch(stream_, kernel, grid_of(d_out.rows, grid.blocks), grid.threads, 0, d_gate_up.as<T>(), out_again.as<T>(), d_out.as<const T>(), gate_up.as<const T>(),
+           f);
   });
 }
 

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kRankThreads = 128;
+constexpr int kAhead = 8;  // rows of one token that are on their way at once
 
 template <int n, class T>
 __global__ void embedding_forward_kernel(float* out, const int32_t* tokens, const T* weight, int64_t c) {
@@ -47,7 +48,17 @@ __global__ void embedding_backward_kernel(float* d_weight, const float* d_out, c
   int32_t token = tokens[order[p]];
   if ((p > 0 && tokens[order[p - 1]] == token) || j >= c) return;
   float sum = d_weight[token * c + j];
-  for (; p < n && tokens[order[p]] == token; ++p) sum += d_out[order[p] * c + j];
+  for (bool more = true; more; p += kAhead) {
+    int32_t at[kAhead];
+    float values[kAhead];
+    bool own[kAhead];  // true up to the end of the run
+    for (int k = 0; k < kAhead; ++k) at[k] = p + k < n ? order[p + k] : -1;
+    for (int k = 0; k < kAhead; ++k) own[k] = at[k] >= 0 && tokens[at[k]] == token;
+    for (int k = 0; k < kAhead; ++k) values[k] = own[k] ? d_out[at[k] * c + j] : 0;
+    for (int k = 0; k < kAhead; ++k)
+      if (own[k]) sum += values[k];
+    more = own[kAhead - 1];
+  }
   d_weight[token * c + j] = sum;
 }
 

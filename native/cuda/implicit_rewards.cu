@@ -14,9 +14,14 @@ __global__ void implicit_rewards_kernel(float* rewards, float* q, float* scores,
   double carry = 0;
   for (int64_t t0 = begin; t0 < end; t0 += blockDim.x * kScanItems) {
     int64_t first = t0 + threadIdx.x * kScanItems;
+    T a[kScanItems], b[kScanItems];  // all on their way before the first is used
+    for (int k = 0; k < kScanItems; ++k) {
+      a[k] = first + k < end ? prm[first + k] : T(0);
+      b[k] = first + k < end ? ref[first + k] : T(0);
+    }
     double sums[kScanItems], sum = 0, total;
     for (int k = 0; k < kScanItems; ++k) {
-      double r = first + k < end ? beta * difference(static_cast<double>(prm[first + k]), static_cast<double>(ref[first + k])) : 0;
+      double r = beta * difference(static_cast<double>(a[k]), static_cast<double>(b[k]));
       if (first + k < end) rewards[first + k] = static_cast<float>(r);
       sums[k] = sum += r;
     }

@@ -15,16 +15,21 @@ namespace pk::cuda {
 
 // The block's dynamic shared memory.
 __device__ __forceinline__ unsigned char* dynamic_shared() {
-  extern __shared__ __align__(128) unsigned char pk_dynamic_shared[];
+  extern __shared__ __align__(1024) unsigned char pk_dynamic_shared[];
   return pk_dynamic_shared;
 }
 
-__device__ __forceinline__ uint32_t shared_address(const void* at) { return static_cast<uint32_t>(__cvta_generic_to_shared(at)); }
+// A place in shared memory, in bytes.
+using SharedAddress = uint32_t;
+__device__ __forceinline__ SharedAddress shared_address(const void* at) { return static_cast<uint32_t>(__cvta_generic_to_shared(at)); }
 
-// 16 bytes from global to shared memory, zeros when `from` is null; complete after copy_commit() and copy_wait().
-__device__ __forceinline__ void copy_async16(void* to, const void* from, const void* any_valid) {
-  int bytes = from ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from ? from : any_valid), "r"(bytes) : "memory");
+// 16 bytes from global to shared memory, or 16 zeros when not `valid` (`from` may then be anywhere); complete after copy_commit() and copy_wait().
+__device__ __forceinline__ void copy_async16(SharedAddress to, const void* from, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
+}
+// The same for 8 bytes.
+__device__ __forceinline__ void copy_async8(SharedAddress to, const void* from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 8 : 0) : "memory");
 }
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 // Waits until at most `groups_left` of this thread's latest groups are under way.
@@ -34,17 +39,14 @@ __device__ __forceinline__ void copy_wait() {
 }
 
 // Four 8 x 8 matrices of bf16: lane 8i + r gives the address of row r of matrix i; register i of a lane holds (g, 2t), (g, 2t + 1) of matrix i.
-__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
-               : "memory");
+__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], SharedAddress row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(row) : "memory");
 }
 // The same, each matrix transposed.
-__device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], SharedAddress row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];\n"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
 }
 
@@ -66,6 +68,13 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// 1 / x within 1 unit in the last place; 0 for Inf.
+__device__ __forceinline__ float reciprocal_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
   return y;
 }
 

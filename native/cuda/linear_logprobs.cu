@@ -1,5 +1,5 @@
 // Token log-probs straight from hidden states: logits = hidden @ weight^T exist only as one chunk of tokens x vocabulary in
-// float32, small enough in the forward to stay in the GPU's second-level cache between the product and the sums.
+// float32.
 #include <algorithm>
 
 #include "core/job.h"
@@ -13,18 +13,20 @@ namespace cuda {
 
 namespace {
 
-constexpr int64_t kVocabChunk = 4096;
-constexpr int64_t kWholeVocab = 8192;      // a vocabulary up to this is one chunk
-constexpr int64_t kForwardTokens = 2048;   // 32 MiB of logits
-constexpr int64_t kBackwardTokens = 4096;  // longer products for the weight's gradient, which is read and written once per chunk
+// Large chunks: reading logits back from memory rather than from the second-level cache costs a tenth of the product that made them,
+// but a small product loses more to its start and its end. In the backward, every chunk of tokens reads and writes the weight's gradient
+// once, every chunk of the vocabulary that of the hidden states.
+constexpr int64_t kForwardVocab = 8192, kForwardTokens = 4096;    // 128 MiB of logits
+constexpr int64_t kBackwardVocab = 4096, kBackwardTokens = 8192;  // 128 MiB, and 64 MiB of their gradient
+constexpr int64_t kWholeVocab = 8192;                             // a vocabulary up to this is one chunk
 constexpr int kThreads = 256;
 
 struct ChunkPlan {
   int64_t tokens, vocab;  // per chunk
 };
 
-ChunkPlan plan_chunks(int64_t n, int64_t v, int64_t most_tokens) {
-  int64_t vocab = v <= kWholeVocab ? std::max<int64_t>(v, 1) : kVocabChunk;
+ChunkPlan plan_chunks(int64_t n, int64_t v, int64_t most_tokens, int64_t most_vocab) {
+  int64_t vocab = v <= kWholeVocab ? std::max<int64_t>(v, 1) : most_vocab;
   // Equal chunks, in steps of 64 rows: a small last one would be a slow product of a shape of its own.
   int64_t chunks = std::max<int64_t>(1, ceil_div(n, most_tokens));
   return {std::min(most_tokens, ceil_div(ceil_div(n, chunks), 64) * 64), vocab};
@@ -75,7 +77,7 @@ void CudaBackend::linear_logprobs_forward(float* logprobs, float* entropy, float
                                           float temperature) {
   using namespace cuda;
   begin("linear_logprobs_forward", hidden.rows, hidden.cols, weight.rows);
-  ChunkPlan plan = plan_chunks(hidden.rows, weight.rows, kForwardTokens);
+  ChunkPlan plan = plan_chunks(hidden.rows, weight.rows, kForwardTokens, kForwardVocab);
   int64_t most = std::min(plan.tokens, hidden.rows);
   float inverse_temperature = 1.0f / temperature;
   float* logits = scratch_.take<float>(most * std::min(plan.vocab, weight.rows));
@@ -95,7 +97,7 @@ void CudaBackend::linear_logprobs_backward(Tensor d_hidden, Tensor d_weight, Ten
                                            const float* entropy, const float* d_logprobs, const float* d_entropy, float temperature) {
   using namespace cuda;
   begin("linear_logprobs_backward", hidden.rows, hidden.cols, weight.rows);
-  ChunkPlan plan = plan_chunks(hidden.rows, weight.rows, kBackwardTokens);
+  ChunkPlan plan = plan_chunks(hidden.rows, weight.rows, kBackwardTokens, kBackwardVocab);
   int64_t most = std::min(plan.tokens, hidden.rows), vocab = std::min(plan.vocab, weight.rows);
   float inverse_temperature = 1.0f / temperature;
   // d_hidden is summed over the vocabulary chunks in float32; with one chunk, or a float32 output, that needs no memory.

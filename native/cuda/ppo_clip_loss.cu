@@ -11,7 +11,14 @@ namespace {
 constexpr float kLogRatioLimit = 20.0f;  // log-ratios are clamped to +-20 before exp; beyond, the gradient is 0
 constexpr int kThreads = 256;
 constexpr int64_t kPieceTokens = 16 * kThreads;
-constexpr int kSums = 6;  // loss, clipped, approx_kl, kl, entropy, ratio_max
+constexpr int kAhead = 4;  // tokens of a thread
+constexpr int kSums = 6;   // loss, clipped, approx_kl, kl, entropy, ratio_max
+
+template <class T>
+struct Token {
+  T logprob, old_logprob, ref_logprob;
+  float advantage, entropy;
+};
 
 template <class T>
 struct PpoArrays {
@@ -21,6 +28,9 @@ struct PpoArrays {
   const int32_t* offsets;
   int64_t tokens, rows;
   double divisor;
+  __device__ __forceinline__ Token<T> load(int64_t t) const {
+    return {logprobs[t], old_logprobs[t], ref_logprobs ? ref_logprobs[t] : T(0), advantages[t], entropy ? entropy[t] : 0};
+  }
 };
 
 __device__ float clamp_log_ratio(float d) { return at_most(at_least(d, -kLogRatioLimit), kLogRatioLimit); }
@@ -65,37 +75,45 @@ __device__ float log_ratio_of(T a, T b) {
 }
 
 template <class T>
-__global__ void ppo_clip_loss_kernel(double* sums, PpoArrays<T> a, PpoSettings s) {
+__global__ void __launch_bounds__(kThreads) ppo_clip_loss_kernel(double* sums, PpoArrays<T> a, PpoSettings s) {
   int64_t begin = blockIdx.x * kPieceTokens, end = begin + kPieceTokens < a.tokens ? begin + kPieceTokens : a.tokens;
   double approx_kl = 0, kl_sum = 0, entropy_sum = 0, loss = 0;
   int64_t clipped = 0;
   float ratio_max = 0;
-  for (int64_t t = begin + threadIdx.x; t < end; t += kThreads) {
-    double divisor = a.divisor;
-    if (s.aggregate == Aggregate::sequence_mean) {
-      int64_t row = find_row(a.offsets, a.rows, t);
-      divisor *= static_cast<double>(a.offsets[row + 1] - a.offsets[row]);
+  double inverse = 1 / a.divisor;
+  for (int64_t t0 = begin + threadIdx.x; t0 < end; t0 += kAhead * kThreads) {
+    Token<T> ahead[kAhead];  // all on their way before the first is used
+    for (int k = 0; k < kAhead; ++k)
+      if (t0 + k * kThreads < end) ahead[k] = a.load(t0 + k * kThreads);
+    for (int k = 0; k < kAhead; ++k) {
+      int64_t t = t0 + k * kThreads;
+      if (t >= end) break;
+      const Token<T>& token = ahead[k];
+      if (s.aggregate == Aggregate::sequence_mean) {
+        int64_t row = find_row(a.offsets, a.rows, t);
+        inverse = 1 / (a.divisor * static_cast<double>(a.offsets[row + 1] - a.offsets[row]));
+      }
+      float weight = static_cast<float>(inverse), log_ratio = log_ratio_of(token.logprob, token.old_logprob);
+      float bounded = clamp_log_ratio(log_ratio), ratio = expf(bounded);
+      PpoTerm term = policy_term(log_ratio, ratio, token.advantage, s);
+      double token_loss = term.loss;
+      if (a.ref_logprobs) {
+        float d = log_ratio_of(token.ref_logprob, token.logprob), at = clamp_log_ratio(d), kl = exp_minus_line(at);
+        term.gradient += s.kl_coef * zero_where_clamped(-(kl + at), d);  // d k3 / d logprob = -(e^d - 1)
+        if (s.kl_coef != 0) token_loss += static_cast<double>(s.kl_coef) * kl;
+        kl_sum += kl;
+      }
+      if (a.entropy) {
+        if (s.entropy_coef != 0) token_loss -= static_cast<double>(s.entropy_coef) * token.entropy;
+        entropy_sum += token.entropy;
+      }
+      a.d_logprobs[t] = term.gradient * weight;
+      if (a.d_entropy) a.d_entropy[t] = -s.entropy_coef * weight;
+      loss += token_loss * inverse;
+      approx_kl -= bounded;
+      clipped += term.clipped;
+      ratio_max = ratio > ratio_max ? ratio : ratio_max;
     }
-    float weight = static_cast<float>(1 / divisor), log_ratio = log_ratio_of(a.logprobs[t], a.old_logprobs[t]);
-    float bounded = clamp_log_ratio(log_ratio), ratio = expf(bounded);
-    PpoTerm term = policy_term(log_ratio, ratio, a.advantages[t], s);
-    double token_loss = term.loss;
-    if (a.ref_logprobs) {
-      float d = log_ratio_of(a.ref_logprobs[t], a.logprobs[t]), at = clamp_log_ratio(d), kl = exp_minus_line(at);
-      term.gradient += s.kl_coef * zero_where_clamped(-(kl + at), d);  // d k3 / d logprob = -(e^d - 1)
-      if (s.kl_coef != 0) token_loss += static_cast<double>(s.kl_coef) * kl;
-      kl_sum += kl;
-    }
-    if (a.entropy) {
-      if (s.entropy_coef != 0) token_loss -= static_cast<double>(s.entropy_coef) * a.entropy[t];
-      entropy_sum += a.entropy[t];
-    }
-    a.d_logprobs[t] = term.gradient * weight;
-    if (a.d_entropy) a.d_entropy[t] = -s.entropy_coef * weight;
-    loss += token_loss / divisor;
-    approx_kl -= bounded;
-    clipped += term.clipped;
-    ratio_max = ratio > ratio_max ? ratio : ratio_max;
   }
   double parts[kSums] = {loss, static_cast<double>(clipped), approx_kl, kl_sum, entropy_sum, 0};
   for (int k = 0; k < kSums - 1; ++k) parts[k] = block_sum(parts[k]);

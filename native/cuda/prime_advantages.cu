@@ -36,13 +36,21 @@ struct Decay {
 
   __device__ Decay(double process_gamma, double outcome_gamma) : gamma(process_gamma), outcome(outcome_gamma) {
     int lane = threadIdx.x % kWarp, tokens_after = kTile - (static_cast<int>(threadIdx.x) + 1) * kScanItems;
-    thread = pow(gamma, static_cast<double>(kScanItems));
-    warp = pow(thread, static_cast<double>(kWarp));
-    tile = pow(gamma, static_cast<double>(kTile));
-    to_warp = pow(thread, static_cast<double>(kWarp - 1 - lane));
-    to_tile = pow(gamma, static_cast<double>(tokens_after));
-    outcome_last = pow(outcome, static_cast<double>(tokens_after));
-    outcome_tile = pow(outcome, static_cast<double>(kTile));
+    thread = power(gamma, kScanItems);
+    warp = power(thread, kWarp);
+    tile = power(gamma, kTile);
+    to_warp = power(thread, kWarp - 1 - lane);
+    to_tile = power(gamma, tokens_after);
+    outcome_last = power(outcome, tokens_after);
+    outcome_tile = power(outcome, kTile);
+  }
+
+  // By squaring: pow() in float64, seven times a thread, would take longer than all the rest.
+  __device__ static double power(double base, int exponent) {
+    double result = 1;
+    for (; exponent > 0; exponent /= 2, base *= base)
+      if (exponent % 2) result *= base;
+    return result;
   }
 };
 
@@ -93,8 +101,10 @@ __device__ void scan_returns(const float* x, int64_t n, double scale, double bas
   }
 }
 
+// The kernels that read all rewards take the rows in turns from the last and from the first on: what one read last, the next finds in
+// the GPU's second-level cache.
 __global__ void row_means_kernel(RowShape* shapes, const float* process, const int32_t* offsets) {
-  int64_t row = blockIdx.x, begin = offsets[row], end = offsets[row + 1];
+  int64_t row = gridDim.x - 1 - blockIdx.x, begin = offsets[row], end = offsets[row + 1];
   double sum = 0;
   for (int64_t t = begin + threadIdx.x; process && t < end; t += blockDim.x) sum += process[t];
   sum = block_sum(sum);
@@ -143,7 +153,8 @@ __global__ void shape_groups_kernel(RowShape* shapes, const float* outcomes, con
 }
 
 // sums[row] = {sum, sum of squares} of the row's returns.
-__global__ void return_sums_kernel(double2* sums, const RowShape* shapes, const float* process, const int32_t* offsets, double gamma, double outcome_gamma) {
+__global__ void __launch_bounds__(kThreads, 4)
+    return_sums_kernel(double2* sums, const RowShape* shapes, const float* process, const int32_t* offsets, double gamma, double outcome_gamma) {
   int64_t row = blockIdx.x, begin = offsets[row];
   RowShape shape = shapes[row];
   double total = 0, squares = 0;
@@ -171,9 +182,9 @@ __global__ void whitening_kernel(Whitening* white, const double2* sums, const in
   if (threadIdx.x == 0) *white = {mean, 1 / sqrt(variance + 1e-8)};
 }
 
-__global__ void advantages_kernel(float* advantages, float* returns, const RowShape* shapes, const Whitening* white, const float* process,
-                                  const int32_t* offsets, double gamma, double outcome_gamma) {
-  int64_t row = blockIdx.x, begin = offsets[row];
+__global__ void __launch_bounds__(kThreads, 4) advantages_kernel(float* advantages, float* returns, const RowShape* shapes, const Whitening* white,
+                                                                 const float* process, const int32_t* offsets, double gamma, double outcome_gamma) {
+  int64_t row = gridDim.x - 1 - blockIdx.x, begin = offsets[row];
   RowShape shape = shapes[row];
   Whitening w = white ? *white : Whitening{0, 1};
   scan_returns(process ? process + begin : nullptr, offsets[row + 1] - begin, shape.scale, shape.baseline, shape.outcome, Decay(gamma, outcome_gamma),

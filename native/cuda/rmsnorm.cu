@@ -12,30 +12,46 @@ namespace cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kBackwardBlocks = 512;
+constexpr int64_t kBackwardBlocks = 768;  // six for each of 128 multiprocessors: about as many as run at once
 
+// A thread keeps its first kKept pieces of the row in registers between the two passes, which is all of them up to 2048 columns.
 template <int n, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 5)
     rmsnorm_kernel(T* normed, float* rstd, float* x_out, const float* x_in, const T* delta, const float* weight, int64_t c, float eps) {
-  int64_t row = blockIdx.x * c;
-  float squares = 0;
-  for (int64_t j = threadIdx.x * n; j < c; j += kThreads * n) {
-    float x[n], d[n];
+  constexpr int64_t kStep = kThreads * n;
+  constexpr int kKept = n == 4 ? 2 : 1;
+  int64_t row = blockIdx.x * c, first = threadIdx.x * n;
+  float squares = 0, kept[kKept][n];
+  auto read = [&](float(&x)[n], int64_t j) {
     load_floats(x, x_in + row + j);
     if (delta) {
+      float d[n];
       load_floats(d, delta + row + j);
       for (int k = 0; k < n; ++k) x[k] += d[k];
     }
     store_floats(x_out + row + j, x);
     for (int k = 0; k < n; ++k) squares += x[k] * x[k];
+  };
+#pragma unroll
+  for (int i = 0; i < kKept; ++i)
+    if (first + i * kStep < c) read(kept[i], first + i * kStep);
+  for (int64_t j = first + kKept * kStep; j < c; j += kStep) {
+    float x[n];
+    read(x, j);
   }
   float r = 1.0f / sqrtf(block_sum(squares) / static_cast<float>(c) + eps);
   if (threadIdx.x == 0) rstd[blockIdx.x] = r;
-  for (int64_t j = threadIdx.x * n; j < c; j += kThreads * n) {  // each thread reads what it wrote
-    float x[n];
-    load_floats(x, x_out + row + j);
+  auto write = [&](float(&x)[n], int64_t j) {
     for (int k = 0; k < n; ++k) x[k] = x[k] * r * weight[j + k];
     store_floats(normed + row + j, x);
+  };
+#pragma unroll
+  for (int i = 0; i < kKept; ++i)
+    if (first + i * kStep < c) write(kept[i], first + i * kStep);
+  for (int64_t j = first + kKept * kStep; j < c; j += kStep) {
+    float x[n];
+    load_floats(x, x_out + row + j);  // what this thread wrote
+    write(x, j);
   }
 }
 

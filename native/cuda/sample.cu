@@ -48,6 +48,7 @@ __device__ void chunk_sums(T* sums, const Weights& w, const Value& value) {
   __syncthreads();
   for (int64_t c = threadIdx.x / kWarp; c < w.chunks(); c += kThreads / kWarp) {
     T sum = 0;
+#pragma unroll 8
     for (int j = threadIdx.x % kWarp; j < kChunk; j += kWarp) sum += value(c * kChunk + j);
     sum = warp_reduce(sum, Sum());
     if (threadIdx.x % kWarp == 0) sums[c] = sum;
@@ -166,6 +167,7 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(int32_t* tokens, float
   int64_t row = blockIdx.x;
   bool greedy = s.temperature == 0.0f;
   Weights w{logits + row * vocab, vocab, -INFINITY, greedy ? 1.0f : 1.0f / s.temperature};
+#pragma unroll 8
   for (int64_t i = threadIdx.x; i < vocab; i += kThreads) w.top = Max()(w.logits[i], w.top);
   w.top = block_reduce(w.top, Max());
   double* sums = reinterpret_cast<double*>(dynamic_shared());

@@ -9,7 +9,7 @@ namespace pk {
 namespace {
 
 constexpr int64_t kCpuScratch = int64_t{64} << 20;   // what linear_logprobs may take
-constexpr int64_t kGpuScratch = int64_t{256} << 20;  // the same with longer chunks, and cuBLASLt's workspace
+constexpr int64_t kGpuScratch = int64_t{384} << 20;  // the same with longer chunks, and cuBLASLt's workspace
 
 int64_t packed_bytes(const ModelConfig& c, const Backend& backend) {
   HeadShape shape = head_shape(c);

@@ -131,7 +131,8 @@ class Backend : public Memory {
   virtual void token_logprobs_backward(float* d_logits /*[N,V]*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/,
                                        const float* d_logprobs /*[N]*/, const float* d_entropy /*[N] or null*/, int64_t n, int64_t vocab, int64_t stride,
                                        float temperature) = 0;
-  // The same on logits = hidden @ weight^T, which are never held: at most 64 MiB of scratch. lse [N] (of logits/temperature) is saved for the backward.
+  // The same on logits = hidden @ weight^T, which are never held: at most 64 MiB of scratch (512 on a GPU). lse [N] (of logits/temperature) is saved for the
+  // backward.
   virtual void linear_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, float* lse /*[N]*/, Tensor hidden /*[N,C] T*/,
                                        Tensor weight /*[V,C] T*/, const int32_t* targets /*[N]*/, float temperature) = 0;
   // d_hidden is overwritten (T or f32), d_weight (f32) accumulates. entropy [N] is needed only with d_entropy.

@@ -48,6 +48,27 @@ PK_TEST("cuda: attention over rows of several tiles") {
   attention_case({1, 1, 64}, DType::f32, {70});
 }
 
+// Scores of +-40: every few tiles some row's weights are taken relative to a new largest score. (Gradients of such peaked weights
+// are small differences of large terms, which bf16 cannot hold.)
+PK_TEST("cuda: attention with large scores") {
+  for (HeadShape shape : {HeadShape{1, 1, 64}, HeadShape{1, 1, 128}}) {
+    Compare c;
+    int64_t n = 290;
+    auto qkv = c.floats(DType::bf16, n, shape.qkv_size(), 1, 6.0f), out = c.floats(DType::bf16, n, shape.q_size(), 2), lse = c.floats(DType::f32, n, 1, 3),
+         at = c.numbers(std::vector<int32_t>{0, 290});
+    c.run([&](Backend& on, const Compare::Place& p) { on.attention_forward(p(out), p.f32(lse), p(qkv), p.ids(at), 1, shape); });
+    c.same_norm(out, norm_tolerance(DType::bf16), name_of("attention out", shape, DType::bf16));
+    c.same(lse, 1e-3, name_of("attention lse", shape, DType::bf16));
+  }
+}
+
+PK_TEST("cuda: attention over many rows, the longest first") {
+  std::vector<int32_t> lengths;
+  for (int32_t i = 0; i < 70; ++i) lengths.push_back(i % 9);
+  lengths[33] = 129;
+  attention_case({1, 1, 64}, DType::bf16, lengths);
+}
+
 PK_TEST("cuda: decode_attention, cache_fill") {
   for (HeadShape shape : kShapes)
     for (DType type : {DType::f32, DType::bf16})

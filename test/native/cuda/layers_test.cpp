@@ -65,7 +65,7 @@ PK_TEST("cuda: column_sum and embedding_backward over many rows") {
 PK_TEST("cuda: rmsnorm") {
   for (DType type : kTypes)
     for (int64_t n : {0, 1, 33, 600})
-      for (int64_t cols : {1, 33, 64, 1025}) {
+      for (int64_t cols : {1, 33, 64, 1025, 2308}) {
         if (n == 600 && cols > 64) continue;
         for (bool with_delta : {false, true}) {
           Compare c;

@@ -20,6 +20,7 @@ namespace {
 
 constexpr size_t kStack = 256 << 10;
 constexpr int kMaxThreads = 1024;
+constexpr size_t kSharedAlignment = 1024;
 constexpr size_t kMaxShared = 227 << 10, kDefaultShared = 48 << 10;
 
 // --- switching stacks -------------------------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
   m.failure.clear();
   blockDim = block;
   gridDim = grid;
-  m.shared.resize(shared_bytes + 16);
+  m.shared.resize(shared_bytes + kSharedAlignment);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
@@ -235,7 +236,7 @@ void allow_shared(const void* kernel, int bytes) { machine().allowed_shared[kern
 
 unsigned char* dynamic_shared() {
   auto address = reinterpret_cast<uintptr_t>(machine().shared.data());
-  return reinterpret_cast<unsigned char*>((address + 15) / 16 * 16);
+  return reinterpret_cast<unsigned char*>((address + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment);
 }
 
 void block_barrier() { yield(State::at_block_barrier); }

@@ -10,25 +10,30 @@ namespace pk::cuda {
 
 inline unsigned char* dynamic_shared() { return cuda_shim::dynamic_shared(); }
 
-inline void copy_async16(void* to, const void* from, const void*) { cuda_shim::defer_copy(to, from, 16); }
+// Wide enough for a pointer; a GPU's has 32 bits.
+using SharedAddress = uintptr_t;
+inline SharedAddress shared_address(const void* at) { return reinterpret_cast<uintptr_t>(at); }
+
+inline void copy_async16(SharedAddress to, const void* from, bool valid) { cuda_shim::defer_copy(reinterpret_cast<void*>(to), valid ? from : nullptr, 16); }
+inline void copy_async8(SharedAddress to, const void* from, bool valid) { cuda_shim::defer_copy(reinterpret_cast<void*>(to), valid ? from : nullptr, 8); }
 inline void copy_commit() { cuda_shim::commit_copies(); }
 template <int groups_left>
 void copy_wait() {
   cuda_shim::wait_copies(groups_left);
 }
 
-inline void load_matrices(uint32_t (&r)[4], const void* row) {
+inline void load_matrices(uint32_t (&r)[4], SharedAddress row) {
   auto rows = cuda_shim::warp_exchange(0xffffffffu, row);
   int g = cuda_shim::lane() / 4, t = cuda_shim::lane() % 4;
-  for (int i = 0; i < 4; ++i) std::memcpy(&r[i], static_cast<const char*>(*rows.lane(8 * i + g)) + 4 * t, 4);
+  for (int i = 0; i < 4; ++i) std::memcpy(&r[i], reinterpret_cast<const char*>(*rows.lane(8 * i + g)) + 4 * t, 4);
 }
-inline void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
+inline void load_matrices_transposed(uint32_t (&r)[4], SharedAddress row) {
   auto rows = cuda_shim::warp_exchange(0xffffffffu, row);
   int g = cuda_shim::lane() / 4, t = cuda_shim::lane() % 4;
   for (int i = 0; i < 4; ++i)
     for (int half = 0; half < 2; ++half) {
       uint16_t element;
-      std::memcpy(&element, static_cast<const char*>(*rows.lane(8 * i + 2 * t + half)) + 2 * g, 2);
+      std::memcpy(&element, reinterpret_cast<const char*>(*rows.lane(8 * i + 2 * t + half)) + 2 * g, 2);
       r[i] = half ? r[i] | static_cast<uint32_t>(element) << 16 : element;
     }
 }
@@ -54,5 +59,6 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
 
 inline uint32_t pack_bf16(float low, float high) { return to_bf16(low).bits | static_cast<uint32_t>(to_bf16(high).bits) << 16; }
 inline float exp2_fast(float x) { return std::exp2(x); }
+inline float reciprocal_fast(float x) { return 1.0f / x; }
 
 }  // namespace pk::cuda
