@@ -23,13 +23,13 @@ Napi::Value token_logprobs(const Napi::CallbackInfo& call) {
   int64_t n = static_cast<int64_t>(targets.size());
   float* logprobs = read_array<float>(call[0], "logprobs", n).data;
   float* entropy = read_optional_array<float>(call[1], "entropy", n).data;
-  const float* logits = read_array<float>(call[2], "logits", n * stride).data;
+  Tensor logits = read_matrix(call[2], "logits", n, stride);
   float temperature = read_temperature(call[6]);
   return run_kernel(
       call, 7,
       [=, targets = std::move(targets)](const JobContext& context) {
         rows_in_pieces(context, n, stride, [&](int64_t at, int64_t count) {
-          cpu_backend().token_logprobs_forward(logprobs + at, entropy ? entropy + at : nullptr, logits + at * stride, targets.data() + at, count, vocab, stride,
+          cpu_backend().token_logprobs_forward(logprobs + at, entropy ? entropy + at : nullptr, logits.slice_rows(at, count), targets.data() + at, vocab,
                                                temperature);
         });
         return Nothing{};
@@ -42,8 +42,8 @@ Napi::Value token_logprobs_backward(const Napi::CallbackInfo& call) {
   int64_t vocab = read_integer(call[5], "vocabSize", 1, kMostElements - 1), stride = read_integer(call[6], "rowStride", vocab, kMostElements - 1);
   Indices targets = read_targets(call[2], vocab);
   int64_t n = static_cast<int64_t>(targets.size());
-  float* d_logits = read_array<float>(call[0], "dLogits", n * stride).data;
-  const float* logits = read_array<float>(call[1], "logits", n * stride).data;
+  Tensor d_logits = read_matrix(call[0], "dLogits", n, stride), logits = read_matrix(call[1], "logits", n, stride);
+  if (d_logits.dtype == DType::bf16 && logits.dtype != DType::bf16) throw type_error(call.Env(), "dLogits must be a Float32Array where logits is one.");
   const float* d_logprobs = read_array<float>(call[3], "dLogprobs", n).data;
   const float* d_entropy = read_optional_array<float>(call[4], "dEntropy", n).data;
   float temperature = read_temperature(call[7]);
@@ -51,8 +51,8 @@ Napi::Value token_logprobs_backward(const Napi::CallbackInfo& call) {
       call, 8,
       [=, targets = std::move(targets)](const JobContext& context) {
         rows_in_pieces(context, n, stride, [&](int64_t at, int64_t count) {
-          cpu_backend().token_logprobs_backward(d_logits + at * stride, logits + at * stride, targets.data() + at, d_logprobs + at,
-                                                d_entropy ? d_entropy + at : nullptr, count, vocab, stride, temperature);
+          cpu_backend().token_logprobs_backward(d_logits.slice_rows(at, count), logits.slice_rows(at, count), targets.data() + at, d_logprobs + at,
+                                                d_entropy ? d_entropy + at : nullptr, vocab, temperature);
         });
         return Nothing{};
       },

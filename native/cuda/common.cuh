@@ -110,9 +110,15 @@ __device__ __forceinline__ void load_floats(float (&to)[n], const T* from) {
 }
 template <int n, class T>
 __device__ __forceinline__ void store_floats(T* to, const float (&from)[n]) {
-  Pack<T, n> pack;
-  for (int k = 0; k < n; ++k) pack.v[k] = from_float<T>(from[k]);
-  *reinterpret_cast<Pack<T, n>*>(to) = pack;
+  if constexpr (sizeof(T) == 2 && n % 2 == 0) {
+    Pack<uint32_t, n / 2> pack;
+    for (int k = 0; k < n / 2; ++k) pack.v[k] = pack_bf16(from[2 * k], from[2 * k + 1]);
+    *reinterpret_cast<Pack<uint32_t, n / 2>*>(to) = pack;
+  } else {
+    Pack<T, n> pack;
+    for (int k = 0; k < n; ++k) pack.v[k] = from_float<T>(from[k]);
+    *reinterpret_cast<Pack<T, n>*>(to) = pack;
+  }
 }
 
 // a - b, but 0 where both are the same infinity: two log-probs of an impossible token do not differ.

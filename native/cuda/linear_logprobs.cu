@@ -54,7 +54,7 @@ __global__ void finish_logprobs_kernel(float* logprobs, float* entropy, float* l
   int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
   double log_sum = sums[i].log_sum_exp();
-  logprobs[i] = static_cast<float>(static_cast<double>(logprobs[i]) * inverse_temperature - log_sum);
+  logprobs[i] = static_cast<float>(scaled(logprobs[i], inverse_temperature) - log_sum);
   lse[i] = static_cast<float>(log_sum);
   if (entropy) entropy[i] = static_cast<float>(sums[i].entropy());
 }

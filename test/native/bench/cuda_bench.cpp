@@ -106,10 +106,9 @@ void token_logprobs(Backend& on, Bench& b) {
   Tensor logits = b.tensor(DType::f32, n, v), logprobs = b.tensor(DType::f32, n, 1), entropy = b.tensor(DType::f32, n, 1);
   int32_t* targets = b.integers(ids(n, v));
   double bytes = static_cast<double>(logits.bytes());
-  b.line("token_logprobs [8192 x 151936] f32, with entropy",
-         b.time([&] { on.token_logprobs_forward(logprobs.f32(), entropy.f32(), logits.f32(), targets, n, v, v, 1); }), bytes, 0);
-  b.line("its gradient, in place", b.time([&] { on.token_logprobs_backward(logits.f32(), logits.f32(), targets, logprobs.f32(), entropy.f32(), n, v, v, 1); }),
-         2 * bytes, 0);
+  b.line("token_logprobs [8192 x 151936] f32, with entropy", b.time([&] { on.token_logprobs_forward(logprobs.f32(), entropy.f32(), logits, targets, v, 1); }),
+         bytes, 0);
+  b.line("its gradient, in place", b.time([&] { on.token_logprobs_backward(logits, logits, targets, logprobs.f32(), entropy.f32(), v, 1); }), 2 * bytes, 0);
 }
 
 void linear_logprobs(Backend& on, Bench& b, int64_t n, int64_t c, int64_t v) {

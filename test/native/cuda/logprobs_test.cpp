@@ -8,14 +8,15 @@ namespace pk::test {
 static const float kInf = std::numeric_limits<float>::infinity();
 
 PK_TEST("cuda: token_logprobs") {
-  for (int64_t vocab : {1, 31, 33, 127, 1003, 1025, 9001})
-    for (int64_t pad : {0, 3})
+  for (DType type : {DType::f32, DType::bf16})
+    for (int64_t vocab : {1, 31, 33, 127, 1003, 1025, 9001, 12000})
       for (bool with_entropy : {false, true}) {
         Compare c;
-        int64_t n = vocab > 5000 ? 2 : 5, stride = vocab + pad;
-        auto logits = c.floats(DType::f32, n, stride, 1, 30.0f), targets = c.numbers(random_ids(n, vocab, 2)), logprobs = c.floats(DType::f32, n, 1, 3),
+        int64_t n = vocab > 5000 ? 2 : 5, stride = vocab + (vocab % 31 == 0 || vocab == 127 ? 3 : vocab == 33 ? 7 : 0);
+        DType d_type = with_entropy || vocab % 3 == 0 ? type : DType::f32;
+        auto logits = c.floats(type, n, stride, 1, 30.0f), targets = c.numbers(random_ids(n, vocab, 2)), logprobs = c.floats(DType::f32, n, 1, 3),
              entropy = c.floats(DType::f32, n, 1, 4), d = c.floats(DType::f32, n, 1, 5), d_entropy = c.floats(DType::f32, n, 1, 6),
-             d_logits = c.floats(DType::f32, n, stride, 7);
+             d_logits = c.floats(d_type, n, stride, 7), in_place = logits;
         if (n > 4 && vocab > 5) {
           c.set(logits, stride + 4, -kInf);
           c.set(logits, 2 * stride + 1, kInf);
@@ -26,14 +27,16 @@ PK_TEST("cuda: token_logprobs") {
         }
         c.run([&](Backend& on, const Compare::Place& p) {
           float* h = with_entropy ? p.f32(entropy) : nullptr;
-          on.token_logprobs_forward(p.f32(logprobs), h, p.f32(logits), p.ids(targets), n, vocab, stride, 0.7f);
-          on.token_logprobs_backward(p.f32(d_logits), p.f32(logits), p.ids(targets), p.f32(d), with_entropy ? p.f32(d_entropy) : nullptr, n, vocab, stride,
-                                     0.7f);
+          const float* dh = with_entropy ? p.f32(d_entropy) : nullptr;
+          on.token_logprobs_forward(p.f32(logprobs), h, p(logits), p.ids(targets), vocab, 0.7f);
+          on.token_logprobs_backward(p(d_logits), p(logits), p.ids(targets), p.f32(d), dh, vocab, 0.7f);
+          on.token_logprobs_backward(p(in_place), p(in_place), p.ids(targets), p.f32(d), dh, vocab, 0.7f);
         });
-        std::string name = "token_logprobs V=" + std::to_string(vocab);
+        std::string name = "token_logprobs V=" + std::to_string(vocab) + " " + type_name(type);
         c.same(logprobs, kF32, name);
         c.same(entropy, kF32, name + " entropy");
-        c.same(d_logits, kF32, name + " gradient");
+        c.same(d_logits, tolerance_of(d_type), name + " gradient");
+        c.same(in_place, tolerance_of(type), name + " gradient in place");
       }
 }
 
