@@ -19,6 +19,7 @@ import { readModelJson } from "./model_dir.ts";
 import { findTensors, loadOptimizerFile, loadWeights, saveOptimizerFile, storedType } from "./model_files.ts";
 import { type ModelOrigin, type SaveOptions, saveModel } from "./model_save.ts";
 import { native } from "./native/addon.ts";
+import { chooseDevice } from "./native/device.ts";
 import type { NativeGenerateOptions, NativeModel } from "./native/types.ts";
 
 export { type ModelCard, makeModelCard } from "./model_card.ts";
@@ -26,6 +27,7 @@ export { checkTokenizerFits } from "./model_checks.ts";
 export type { ModelConfig, Qwen2Config } from "./model_config.ts";
 export type { RopeScaling } from "./model_rope.ts";
 export type { SaveOptions } from "./model_save.ts";
+export { chooseDevice, hasGpu } from "./native/device.ts";
 
 /** Packed sequences, prompt + response each. Row i is tokens[offsets[i] .. offsets[i+1]). */
 export interface Batch {
@@ -317,17 +319,6 @@ export function pack(rows: readonly ArrayLike<number>[]): { tokens: Int32Array; 
     tokens.set(row, offsets[i]);
   });
   return { tokens, offsets };
-}
-
-/** The device that `device: "auto"` stands for here. */
-export function chooseDevice(wanted: "auto" | "cpu" | "cuda"): "cpu" | "cuda" {
-  if (wanted !== "auto") return wanted; // "cuda" without one is refused by the addon, which knows why
-  return hasGpu() ? "cuda" : "cpu";
-}
-
-/** Whether there is a GPU that this build and the driver support. */
-export function hasGpu(): boolean {
-  return native().info().cudaBackend && native().cudaState().devices.length > 0;
 }
 
 // --- internal ---
