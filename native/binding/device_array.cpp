@@ -94,8 +94,7 @@ class NativeDeviceArray : public Napi::ObjectWrap<NativeDeviceArray> {
     if (!value.IsTypedArray() || napi_get_typedarray_info(value.Env(), value, &kind, &length, &data, nullptr, nullptr) != napi_ok || kind != like.type.kind)
       throw type_error(value.Env(), std::string(name) + " must be a " + like.type.array_name + ", as the array is one of " + like.type.name + ".");
     if (static_cast<int64_t>(length) != like.length)
-      throw range_error(value.Env(),
-                        std::string(name) + " must have " + std::to_string(like.length) + " elements, but has " + std::to_string(length) + ".");
+      throw range_error(value.Env(), std::string(name) + " must have " + std::to_string(like.length) + " elements, but has " + std::to_string(length) + ".");
     return data;
   }
 
@@ -154,7 +153,8 @@ std::shared_ptr<DeviceBlock> device_block_of(const Napi::Value& value, const cha
   auto object = value.As<Napi::Object>();
   if (!object.Has("handle")) return nullptr;
   Napi::Value handle = object.Get("handle");
-  if (absent(handle)) throw to_js_error(value.Env(), std::make_exception_ptr(Error("ERR_ARRAY_FREED", std::string(name) + " is a DeviceArray that was freed.")));
+  if (absent(handle))
+    throw to_js_error(value.Env(), std::make_exception_ptr(Error("ERR_ARRAY_FREED", std::string(name) + " is a DeviceArray that was freed.")));
   if (!handle.IsObject() || !handle.As<Napi::Object>().CheckTypeTag(&kTag)) return nullptr;
   return NativeDeviceArray::Unwrap(handle.As<Napi::Object>())->block(name);
 }

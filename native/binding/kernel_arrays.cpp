@@ -107,8 +107,7 @@ std::string KernelArrays::device(size_t at) {
   return found;
 }
 
-PlacedArrays::PlacedArrays(const KernelArrays& arrays, const std::string& device)
-    : backend_(backend_of(device)), on_gpu_(device == "cuda"), arrays_(arrays) {
+PlacedArrays::PlacedArrays(const KernelArrays& arrays, const std::string& device) : backend_(backend_of(device)), on_gpu_(device == "cuda"), arrays_(arrays) {
   if (on_gpu_) release_abandoned();
   try {
     for (const KernelArrays::Entry& entry : arrays.entries_) {

@@ -29,9 +29,7 @@ class KernelArrays {
   explicit KernelArrays(const Napi::CallbackInfo& call) : call_(&call) {}
 
   Slot floats(size_t at, const char* name, int64_t rows, Use use = Use::in, int64_t cols = 1) { return take(at, name, {DType::f32}, rows, cols, use); }
-  Slot optional_floats(size_t at, const char* name, int64_t rows, Use use = Use::in) {
-    return absent((*call_)[at]) ? Slot{} : floats(at, name, rows, use);
-  }
+  Slot optional_floats(size_t at, const char* name, int64_t rows, Use use = Use::in) { return absent((*call_)[at]) ? Slot{} : floats(at, name, rows, use); }
   Slot log_probs(size_t at, const char* name, int64_t n) { return take(at, name, {DType::f32, DType::f64}, n, 1, Use::in); }
   Slot log_probs_like(size_t at, const char* name, const Slot& other);
   // Activations, weights or logits: float32 or bfloat16.

@@ -76,7 +76,7 @@ class CudaBackend final : public Backend {
   // Waits for the stream and returns `count` doubles of device memory.
   void read_doubles(double* to, const double* from, int64_t count);
 
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_ = nullptr, set_up_stream_ = nullptr;
   int max_shared_ = 0;  // bytes of shared memory a block may have
   cuda::Scratch scratch_;
   cuda::Gemm& gemm();  // made on first use, as loading cuBLASLt takes a while
