@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Model } from "../../../ts/model.ts";
+import { Model, type Rollout } from "../../../ts/model.ts";
 import { randomModel, TINY } from "../../support/models.ts";
 import { shimControls } from "./shim.ts";
 
@@ -60,7 +60,7 @@ describe("as on the CPU", () => {
   test("generation draws the same tokens, in recorded steps", async () => {
     const prompts = [[1, 2, 3], [5], [7, 8]];
     const before = shim.graphsLaunched();
-    const results = [];
+    const results: Rollout[][] = [];
     for (const device of ["cpu", "cuda"] as const) {
       using model = await randomModel(TINY, { device });
       results.push(await model.generate(prompts, { samples: 3, maxNewTokens: 12, temperature: 0.9, topP: 0.95, seed: 4, maxBatch: 4 }));
