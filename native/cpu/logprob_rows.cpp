@@ -78,6 +78,9 @@ float usable_reference(float maximum) {
 template <bool with_entropy, class T>
 SoftmaxSums softmax_sums(const T* logits, int64_t count, float inverse_temperature) {
   SoftmaxSums sums;
+  if constexpr (sizeof(T) == sizeof(bf16)) {
+    if (half_softmax_sums<with_entropy>(sums, logits, count, inverse_temperature)) return sums;
+  }
   sums.reference = usable_reference(block_maximum(logits, count < kBlock ? count : kBlock) * inverse_temperature);
   VDouble mass{}, weight{};
   for (int64_t at = 0; at < count;) {

@@ -47,6 +47,11 @@ inline constexpr int64_t kLogitSegment = 16384;  // logits per piece of work: ro
 template <bool with_entropy, class T>
 SoftmaxSums softmax_sums(const T* logits, int64_t count, float inverse_temperature);
 
+// The same of ordinary bfloat16 logits, faster (logprob_rows_half.cpp). False, and nothing done, where it is not made for them: a
+// block that begins the row is all -Inf, or logits are beyond 1e30.
+template <bool with_entropy>
+bool half_softmax_sums(SoftmaxSums& sums, const bf16* logits, int64_t count, float inverse_temperature);
+
 // The sums of a whole row, segment by segment.
 template <bool with_entropy, class T>
 SoftmaxSums softmax_row_sums(const T* logits, int64_t count, float inverse_temperature) {
