@@ -52,7 +52,7 @@ export interface PrmCrossEntropyOptions<A extends LogProbs = Floats> extends Run
   prmLogprobs: A; // [N]
   refLogprobs: A; // [N]
   offsets: Indices; // [B+1]
-  labels: Beside<A>; // [B] in 0..1
+  labels: Beside<A>; // [B] in 0..1 (on a device not checked)
   beta: number;
   normalizer?: number; // > 0: divisor of the sum over rows; default B
   out?: { dLogprobs?: Beside<A>; probabilities?: Beside<A> };
@@ -67,7 +67,7 @@ export interface PrmDpoOptions<A extends LogProbs = Floats> extends RunOptions {
   prmLogprobs: A;
   refLogprobs: A;
   offsets: Indices;
-  labels: Beside<A>; // [B] in 0..1
+  labels: Beside<A>; // [B] in 0..1 (on a device not checked)
   groupSize?: number; // rows per prompt; or
   groupOffsets?: Indices; // [P+1] in rows
   beta: number;
