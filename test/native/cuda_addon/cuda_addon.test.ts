@@ -30,8 +30,8 @@ function onShim(...args: string[]): string {
 const passed = (output: string) => Number(/^ *(\d+) pass$/m.exec(output)?.[1]);
 
 test.skipIf(!tools)(
-  "every kernel, on device arrays and on copies",
-  () => expect(passed(onShim("test", "--timeout", "60000", "test/ops/device_array.test.ts"))).toBeGreaterThan(20),
+  "every kernel, on device arrays and on copies, called well and called badly",
+  () => expect(passed(onShim("test", "--timeout", "60000", "test/ops/device_array.test.ts", "test/ops/bad_calls.test.ts"))).toBeGreaterThan(50),
   LIMIT,
 );
 
