@@ -37,7 +37,6 @@ if [ -x "$bun" ]; then
   PRIMEKIT_CUDA=on
   export PRIMEKIT_CUDA
   part "what the addon sees" "$bun" run ts/cli/bin.ts info
-  PRIMEKIT_TEST_DEVICE=cuda part "kernels from JavaScript, on device arrays" "$bun" test test/ops/device_array.test.ts
   part "the C library" "$bun" run build:c
   optional python3 "the C library on PyTorch tensors" python3 examples/08_embed/torch_ctypes.py
   part "a short PRIME run" "$bun" run train.ts --runs .tmp/gpu_runs --run check --steps 4 --sft.steps 40
