@@ -2,6 +2,7 @@
 // that stands in for a GPU, and scripts/gpu_check.sh on a real one (PRIMEKIT_TEST_DEVICE=cuda).
 import { afterAll, describe, expect, test } from "bun:test";
 import { DeviceArray, implicitRewards, ppoClipLoss, tokenLogprobs, tokenLogprobsBackward } from "../../ts/kernels.ts";
+import { native } from "../../ts/native/addon.ts";
 import type { HostArray } from "../../ts/native/types.ts";
 import { toBfloat16 } from "../reference/logprobs.ts";
 import { Random, sameBits } from "../reference/random.ts";
@@ -69,6 +70,18 @@ describe("DeviceArray", () => {
     expect(() => DeviceArray.from([1, 2] as never, { device })).toThrow(/dtype must be/);
     expect(() => DeviceArray.from({ shape: -1, dtype: "float32" }, { device })).toThrow(/shape must be/);
     expect(() => DeviceArray.from(new Float32Array(1), { device: "gpu" as never })).toThrow(/device must be "auto", "cpu" or "cuda"/);
+  });
+
+  test('without a GPU, "cuda" is refused in words, for arrays and for calls', () => {
+    if (native().info().cudaBackend && native().cudaState().devices.length > 0) return;
+    const values = new Float32Array(4);
+    for (const work of [
+      () => DeviceArray.from(values, { device: "cuda" }),
+      () => implicitRewards(values, values, Int32Array.of(0, 4), { beta: 1, device: "cuda" }),
+    ]) {
+      expect(codeOf(work)).toBe("ERR_UNSUPPORTED");
+      expect(work).toThrow(/device "cpu"/);
+    }
   });
 
   test("forgotten ones are given back without a word", async () => {
