@@ -5,10 +5,14 @@ import { DeviceArray } from "./device_array.ts";
 
 /** float32 values on the host or a device. */
 export type Values = Float32Array | DeviceArray;
+/** Logits, activations or weights: float32 or bfloat16. */
+export type Logits = Matrix | DeviceArray;
 /** Ids and offsets: on a device they are copied to the host to be checked, so they are better left there. */
 export type Indices = Int32Array | DeviceArray;
 /** The type of a kernel's float32 arrays where its main input is an A: beside typed arrays typed arrays, beside DeviceArrays those. */
 export type Beside<A> = A extends DeviceArray ? DeviceArray : Float32Array;
+
+export const MAX_SIZE = 2 ** 31 - 1; // of one dimension
 
 type ArrayClass<T> = { new (length: number): T; readonly name: string };
 
