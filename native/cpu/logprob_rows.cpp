@@ -17,13 +17,6 @@ VFloat load_lanes_part(const bf16* from, int64_t n) {
   return load_lanes(lanes);
 }
 
-// Whether a product and a sum are rounded once: what half_softmax_sums() counts on where logits are large.
-#if defined(__FMA__) || defined(__ARM_NEON)
-constexpr bool kFused = true;
-#else
-constexpr bool kFused = false;
-#endif
-
 constexpr int64_t kBlock = 1024;       // logits whose sums stay in float32 lanes
 constexpr int64_t kAhead = 8192;       // bytes to prefetch: arithmetic and memory then overlap (68 -> 95 % of read bandwidth)
 constexpr float kReferenceSlack = 30;  // a maximum this far above the reference starts a block again
@@ -85,7 +78,7 @@ float usable_reference(float maximum) {
 template <bool with_entropy, class T>
 SoftmaxSums softmax_sums(const T* logits, int64_t count, float inverse_temperature) {
   SoftmaxSums sums;
-  if constexpr (sizeof(T) == sizeof(bf16) && kFused) {
+  if constexpr (sizeof(T) == sizeof(bf16)) {
     if (half_softmax_sums<with_entropy>(sums, logits, count, inverse_temperature)) return sums;
   }
   sums.reference = usable_reference(block_maximum(logits, count < kBlock ? count : kBlock) * inverse_temperature);

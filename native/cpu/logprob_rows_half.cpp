@@ -45,12 +45,13 @@ struct HalfSums {
   VFloat mass[kStreams] = {}, weight[kStreams] = {};
 };
 
-// Adds 2^y and 2^y y, y = logit * scale - reference, of two registers' words.
+// Adds 2^y and 2^y y, y = (logit - reference) * scale, of two registers' words. The reference itself adds exactly 1, so that what is
+// left for others beside a nearly certain token is exact.
 template <bool with_entropy>
 inline void add_words(HalfSums& sums, VWord first, VWord second, float reference, float scale) {
   const VWord words[kStreams] = {first << 16, first & 0xffff0000u, second << 16, second & 0xffff0000u};
   for (int k = 0; k < kStreams; ++k) {
-    VFloat y = at_least((VFloat)words[k] * scale - reference, -126.0f), e = exp2_from(y);
+    VFloat y = at_least(((VFloat)words[k] - reference) * scale, -126.0f), e = exp2_from(y);
     sums.mass[k] += e;
     if constexpr (with_entropy) sums.weight[k] += e * y;
   }
@@ -78,7 +79,9 @@ HalfSums block_sums(const bf16* logits, int64_t count, float reference, float sc
   return sums;
 }
 
-VFloat total(const VFloat (&parts)[kStreams]) { return (parts[0] + parts[1]) + (parts[2] + parts[3]); }
+void add_all(VDouble& total, const VFloat (&parts)[kStreams]) {
+  for (const VFloat& part : parts) add_to(total, part);
+}
 
 float block_maximum(const bf16* logits, int64_t count) {
   VFloat maximum = splat(-kInfinity);
@@ -89,20 +92,11 @@ float block_maximum(const bf16* logits, int64_t count) {
   return largest(maximum);
 }
 
-// A logit as the reference, and what it comes to in powers of two and, exactly, in nats.
-struct Reference {
-  float logit, power;
-  double nats;
-  Reference(float logit, float inverse_temperature, float scale) : logit(logit), power(logit * scale) {
-    nats = static_cast<double>(logit) * inverse_temperature - (static_cast<double>(logit) * scale - power) * kLn2;
-  }
-};
-
 // The sums in nats, relative to a float32 reference.
-SoftmaxSums in_nats(double mass, double weight, const Reference& reference) {
+SoftmaxSums in_nats(double mass, double weight, double reference) {
   SoftmaxSums sums;
-  sums.reference = static_cast<float>(reference.nats);
-  double shift = reference.nats - static_cast<double>(sums.reference), factor = shift == 0 ? 1 : std::exp(shift);
+  sums.reference = static_cast<float>(reference);
+  double shift = reference - static_cast<double>(sums.reference), factor = shift == 0 ? 1 : std::exp(shift);
   sums.mass = factor * mass;
   sums.weight = factor * (weight * kLn2 + mass * shift);
   return sums;
@@ -112,19 +106,18 @@ SoftmaxSums in_nats(double mass, double weight, const Reference& reference) {
 
 template <bool with_entropy>
 bool half_softmax_sums(SoftmaxSums& sums, const bf16* logits, int64_t count, float inverse_temperature) {
-  float scale = inverse_temperature * 1.44269504f;
-  Reference reference(block_maximum(logits, std::min(count, kBlock)), inverse_temperature, scale);
-  if (!(std::fabs(reference.logit) < 1e30f)) return false;
+  float scale = inverse_temperature * 1.44269504f, reference = block_maximum(logits, std::min(count, kBlock));
+  if (!(std::fabs(reference) < 1e30f)) return false;
   VDouble mass{}, weight{};
   for (int64_t at = 0; at < count;) {
     int64_t n = std::min(count - at, kBlock);
-    HalfSums block = block_sums<with_entropy>(logits + at, n, reference.power, scale);
+    HalfSums block = block_sums<with_entropy>(logits + at, n, reference, scale);
     VDouble block_mass{};
-    add_to(block_mass, total(block.mass));
+    add_all(block_mass, block.mass);
     if (sum(block_mass) > kMostMass) {
-      Reference higher(block_maximum(logits + at, n), inverse_temperature, scale);
-      if (!(higher.logit < 1e30f)) return false;
-      double shift = static_cast<double>(reference.power) - static_cast<double>(higher.power), factor = std::exp2(shift);
+      float higher = block_maximum(logits + at, n);
+      if (!(higher < 1e30f)) return false;
+      double shift = (static_cast<double>(reference) - static_cast<double>(higher)) * scale, factor = std::exp2(shift);
       double moved = factor * (sum(weight) + sum(mass) * shift);
       mass = VDouble{sum(mass) * factor};
       weight = VDouble{factor == 0 ? 0 : moved};
@@ -132,10 +125,10 @@ bool half_softmax_sums(SoftmaxSums& sums, const bf16* logits, int64_t count, flo
       continue;  // the same block again, against the new reference
     }
     mass += block_mass;
-    if constexpr (with_entropy) add_to(weight, total(block.weight));
+    if constexpr (with_entropy) add_all(weight, block.weight);
     at += n;
   }
-  sums = in_nats(sum(mass), sum(weight), reference);
+  sums = in_nats(sum(mass), sum(weight), static_cast<double>(reference) * inverse_temperature);
   return true;
 }
 

@@ -1,41 +1,42 @@
 // Log-sum-exp, entropy and their gradient of one row of logits by one block: what token_logprobs and linear_logprobs share.
-// Everything is in powers of two, which the GPU computes in one instruction: y = logit * scale, scale = log2(e) / temperature.
+// Exponentials are powers of two, which the GPU computes in one instruction: e^(z / temperature) = 2^(z scale), scale = log2(e) / temperature.
 #pragma once
 #include "cuda/common.cuh"
 
 namespace pk::cuda {
 
 constexpr float kLowest = -3.402823466e38f;  // never -Inf, against which every difference would be NaN
-constexpr float kExp2Low = -126.0f;
+constexpr float kExpLow = -87.0f, kLog2E = 1.44269504f;
 constexpr double kLn2 = 0.69314718055994530942;
 
-__device__ __forceinline__ float scale_of(float inverse_temperature) { return inverse_temperature * 1.44269504f; }
-// logit / temperature with the very scale that the sums were made with, so that its rounding cancels in differences.
-__device__ inline double scaled(float logit, float inverse_temperature) { return static_cast<double>(logit) * scale_of(inverse_temperature) * kLn2; }
+__device__ __forceinline__ float scale_of(float inverse_temperature) { return inverse_temperature * kLog2E; }
 
-// Sums over some y, relative to `reference`, their maximum so far.
+// Sums over some logits, relative to `reference`, their maximum so far: of 2^y and 2^y y, y = (logit - reference) * scale. The maximum
+// itself adds exactly 1, so that what is left for others beside a nearly certain token is exact.
 struct SoftmaxSums {
   float reference = kLowest;
-  double mass = 0;    // sum of 2^(y - reference)
-  double weight = 0;  // sum of 2^(y - reference) * (y - reference)
+  double mass = 0;
+  double weight = 0;
 
-  // In nats, as scaled(). NaN when every logit was -Inf: there is no distribution then.
-  __device__ double log_sum_exp() const { return empty() ? nan("") : (static_cast<double>(reference) + log2(mass)) * kLn2; }
+  // Of logits / temperature. NaN when every logit was -Inf: there is no distribution then.
+  __device__ double log_sum_exp(float inverse_temperature) const {
+    return empty() ? nan("") : static_cast<double>(reference) * inverse_temperature + log(mass);
+  }
   __device__ double entropy() const {
     double nats = empty() ? nan("") : (log2(mass) - weight / mass) * kLn2;
     return nats < 1e-30 ? 0 : nats;  // never below 0 by rounding; NaN stays
   }
   __device__ bool empty() const { return reference == kLowest; }
   // The same sums relative to a larger reference. NaN stays NaN.
-  __device__ SoftmaxSums moved_to(float to) const {
-    double shift = static_cast<double>(reference) - static_cast<double>(to), factor = exp2_fast(static_cast<float>(shift));
+  __device__ SoftmaxSums moved_to(float to, float scale) const {
+    double shift = (static_cast<double>(reference) - static_cast<double>(to)) * scale, factor = exp2_fast(static_cast<float>(shift));
     if (mass == mass && (mass == 0 || factor == 0)) return {to, 0, 0};
     return {to, factor * mass, factor * (weight + mass * shift)};
   }
 };
-__device__ inline SoftmaxSums merged(const SoftmaxSums& a, const SoftmaxSums& b) {
+__device__ inline SoftmaxSums merged(const SoftmaxSums& a, const SoftmaxSums& b, float scale) {
   float reference = a.reference > b.reference ? a.reference : b.reference;
-  SoftmaxSums x = a.moved_to(reference), y = b.moved_to(reference);
+  SoftmaxSums x = a.moved_to(reference, scale), y = b.moved_to(reference, scale);
   return {reference, x.mass + y.mass, x.weight + y.weight};
 }
 
@@ -83,9 +84,8 @@ struct ThreadSums {
 
   // `top` is the largest of the logits that are added next, -Inf for nothing.
   __device__ __forceinline__ void raise(float top) {
-    top *= scale;
     if (!(top > reference)) return;
-    float shift = reference - top, factor = exp2_fast(shift);
+    float shift = (reference - top) * scale, factor = exp2_fast(shift);
     weight = factor == 0 && mass == mass ? 0 : factor * (weight + mass * shift);
     mass *= factor;
     reference = top;
@@ -94,7 +94,7 @@ struct ThreadSums {
   __device__ __forceinline__ void add(const float (&logits)[n]) {
     float at = reference == kLowest ? 0 : reference;
     for (int k = 0; k < n; ++k) {
-      float d = fmaf(logits[k], scale, -at), e = exp2_fast(d);
+      float d = (logits[k] - at) * scale, e = exp2_fast(d);
       mass += e;
       if (with_entropy) weight = fmaf(e, d, weight);
     }
@@ -156,7 +156,7 @@ __device__ SoftmaxSums row_sums(const T* row, int64_t count, float inverse_tempe
   add_row(sums, reinterpret_cast<const V*>(row + head), whole);
   for (int64_t j = head + whole * V::n + threadIdx.x; j < count; j += blockDim.x) sums.add_one(to_float(row[j]));
   float reference = block_reduce(sums.reference, Max());
-  SoftmaxSums own = SoftmaxSums{sums.reference, sums.mass, sums.weight}.moved_to(reference);
+  SoftmaxSums own = SoftmaxSums{sums.reference, sums.mass, sums.weight}.moved_to(reference, sums.scale);
   SoftmaxSums all{reference, block_sum(own.mass), 0};
   if (with_entropy) all.weight = block_sum(own.weight);
   return all;
@@ -173,7 +173,7 @@ struct LogitGradient {
 
 // The target's element of d_logits; (1 - p) is formed in float64, as p may be close to 1.
 __device__ inline float target_gradient(float logit, const LogitGradient& row) {
-  double log_p = scaled(logit, row.inverse_temperature) - row.log_sum_exp, p = exp(log_p);
+  double log_p = static_cast<double>(logit) * row.inverse_temperature - row.log_sum_exp, p = exp(log_p);
   double entropy_part = p == 0 || row.d_entropy == 0 ? 0 : row.d_entropy * p * (log_p + row.entropy);
   return static_cast<float>((row.d_logprob * (1 - p) - entropy_part) * row.inverse_temperature);
 }
@@ -199,19 +199,18 @@ template <class Out, class T>
 __device__ void write_logit_gradient(Out* d_logits, const T* logits, int64_t count, int64_t target, const LogitGradient& row) {
   bool none = row.d_logprob == 0 && row.d_entropy == 0, has_target = 0 <= target && target < count && row.d_logprob != 0;
   float target_logit = has_target ? to_float(logits[target]) : 0;
-  // log2 p = y - lse; the part of lse that float32 cannot hold is kept, as lse may be large and log p small.
-  double exact = row.log_sum_exp / kLn2;
-  float scale = scale_of(row.inverse_temperature), lse = static_cast<float>(exact), lse_rest = static_cast<float>(exact - static_cast<double>(lse));
+  // log p = z - lse; the part of lse that float32 cannot hold is kept, as lse may be large and log p small.
+  float lse = static_cast<float>(row.log_sum_exp), lse_rest = static_cast<float>(row.log_sum_exp - static_cast<double>(lse));
   float constant = row.d_entropy == 0 ? row.d_logprob : row.d_logprob + row.d_entropy * static_cast<float>(row.entropy);
-  float slope = -row.d_entropy * static_cast<float>(kLn2) * row.inverse_temperature, base = -constant * row.inverse_temperature;
+  float slope = -row.d_entropy * row.inverse_temperature, base = -constant * row.inverse_temperature;
   __syncthreads();  // the target's logit has been read by all
   if (none) {
     for (int64_t j = threadIdx.x; j < count; j += blockDim.x) d_logits[j] = from_float<Out>(0.0f);
     return;
   }
   map_row(d_logits, logits, count, [&](float logit) {
-    float log2_p = fmaf(logit, scale, -lse) - lse_rest;
-    return exp2_fast(log2_p) * fmaf(slope, max_nan(log2_p, kExp2Low), base);
+    float log_p = fmaf(logit, row.inverse_temperature, -lse) - lse_rest;
+    return exp2_fast(log_p * kLog2E) * fmaf(slope, max_nan(log_p, kExpLow), base);
   });
   __syncthreads();  // of the thread that wrote the target's element
   if (has_target && threadIdx.x == 0) d_logits[target] = from_float<Out>(target_gradient(target_logit, row));

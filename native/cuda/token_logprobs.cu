@@ -1,8 +1,8 @@
 // Log-probability of the target and entropy of every row of logits, in one pass, and the gradient. One block per row.
 //
 // Prediction for [8192 x 151936] bf16 on an H200 (132 SMs at about 1.75 GHz): 85 % of a copy bandwidth of 4.2 TB/s is 15.4 bytes,
-// 7.7 logits, per SM and clock. A logit costs about six issued lanes of the 128 and one of the 16 exponentials an SM has per clock,
-// so both pipes are half idle and memory sets the pace; four blocks of 256 threads keep 64 KiB on their way per SM (25 are needed).
+// 7.7 logits, per SM and clock. A logit costs about nine issued lanes of the 128 (counted in SASS) and one of the 16 exponentials an SM has per clock,
+// so both are about half idle and memory sets the pace; four blocks of 256 threads keep 64 KiB on their way per SM (25 are needed).
 #include "cuda/cuda_backend.h"
 #include "cuda/logprob_rows.cuh"
 
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(kMostThreads, 4)
   const T* row = logits + i * stride;
   SoftmaxSums sums = row_sums<with_entropy>(row, vocab, inverse_temperature);
   if (threadIdx.x != 0) return;
-  logprobs[i] = static_cast<float>(scaled(to_float(row[targets[i]]), inverse_temperature) - sums.log_sum_exp());
+  logprobs[i] = static_cast<float>(static_cast<double>(to_float(row[targets[i]])) * inverse_temperature - sums.log_sum_exp(inverse_temperature));
   if (with_entropy) entropy[i] = static_cast<float>(sums.entropy());
 }
 
@@ -33,7 +33,8 @@ __global__ void __launch_bounds__(kMostThreads, 4)
   int64_t i = blockIdx.x;
   const T* row = logits + i * stride;
   SoftmaxSums sums = row_sums<with_entropy>(row, vocab, inverse_temperature);
-  LogitGradient gradient{inverse_temperature, sums.log_sum_exp(), with_entropy ? sums.entropy() : 0, d_logprobs[i], with_entropy ? d_entropy[i] : 0};
+  LogitGradient gradient{inverse_temperature, sums.log_sum_exp(inverse_temperature), with_entropy ? sums.entropy() : 0, d_logprobs[i],
+                         with_entropy ? d_entropy[i] : 0};
   write_logit_gradient(d_logits + i * d_stride, row, vocab, targets[i], gradient);
   for (int64_t j = vocab + threadIdx.x; j < d_stride; j += blockDim.x) d_logits[i * d_stride + j] = from_float<Out>(0);
 }

@@ -265,6 +265,16 @@ describe("bfloat16 logits", () => {
     expect(Array.from(dLogits)).toEqual(Array(12).fill(0));
   });
 
+  test("a nearly certain target keeps its small log-prob and gradient", () => {
+    const { bits, rounded } = toBfloat16(Float32Array.of(20, 0));
+    const { logprobs } = tokenLogprobs(bits, Int32Array.of(0), { vocabSize: 2 });
+    expect(Math.abs(logprobs[0] / -Math.log1p(Math.exp(-20)) - 1)).toBeLessThan(1e-5);
+    const out = { dLogits: new Float32Array(2) };
+    tokenLogprobsBackward(bits, Int32Array.of(0), Float32Array.of(1), { vocabSize: 2, out });
+    expect(Math.abs(out.dLogits[0] * (1 + Math.exp(20)) - 1)).toBeLessThan(1e-5);
+    expect(rounded).toEqual(Float32Array.of(20, 0));
+  });
+
   test("float32 logits have no bfloat16 gradient", () => {
     const call = () =>
       tokenLogprobsBackward(new Float32Array(2), new Int32Array(1), new Float32Array(1), { vocabSize: 2, out: { dLogits: new Uint16Array(2) as never } });
