@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kPair = 2 * kLanes;       // logits in a register
 constexpr int kStreams = 4;             // registers of floats side by side
-constexpr int64_t kBlock = 1024;        // logits whose sums stay in float32 lanes
+constexpr int64_t kBlock = 2048;        // logits whose sums stay in float32 lanes
 constexpr int64_t kAhead = 8192;        // bytes to prefetch
 constexpr float kMostMass = 1ll << 43;  // of a block; above, it is done again with a larger reference
 constexpr double kLn2 = 0.69314718055994530942;
@@ -79,8 +79,8 @@ HalfSums block_sums(const bf16* logits, int64_t count, float reference, float sc
   return sums;
 }
 
-void add_all(VDouble& total, const VFloat (&parts)[kStreams]) {
-  for (const VFloat& part : parts) add_to(total, part);
+inline void add_all(VDouble& total, const VFloat (&parts)[kStreams]) {
+  for (int k = 0; k < kStreams; ++k) add_to(total, parts[k]);
 }
 
 float block_maximum(const bf16* logits, int64_t count) {
@@ -106,7 +106,7 @@ SoftmaxSums in_nats(double mass, double weight, double reference) {
 
 template <bool with_entropy>
 bool half_softmax_sums(SoftmaxSums& sums, const bf16* logits, int64_t count, float inverse_temperature) {
-  float scale = inverse_temperature * 1.44269504f, reference = block_maximum(logits, std::min(count, kBlock));
+  float scale = inverse_temperature * 1.44269504f, reference = block_maximum(logits, std::min<int64_t>(count, 1024));
   if (!(std::fabs(reference) < 1e30f)) return false;
   VDouble mass{}, weight{};
   for (int64_t at = 0; at < count;) {

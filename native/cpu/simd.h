@@ -105,12 +105,14 @@ inline double sum(VDouble v) {
   return v[0];
 }
 // Adds the lanes of v to double lanes: float sums stay short and the long ones run in double.
-inline void add_to(VDouble& total, VFloat v) {
-  VHalf low, high;
-  std::memcpy(&low, &v, sizeof(low));
-  std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
-  total += __builtin_convertvector(low, VDouble) + __builtin_convertvector(high, VDouble);
+namespace detail {
+template <size_t... i>
+inline VDouble sum_of_halves(VFloat v, std::index_sequence<i...>) {
+  VHalf low = __builtin_shufflevector(v, v, static_cast<int>(i)...), high = __builtin_shufflevector(v, v, static_cast<int>(i + kHalf)...);
+  return __builtin_convertvector(low, VDouble) + __builtin_convertvector(high, VDouble);
 }
+}  // namespace detail
+inline void add_to(VDouble& total, VFloat v) { total += detail::sum_of_halves(v, std::make_index_sequence<kHalf>()); }
 
 // a - b, but 0 where both are the same infinity: two log-probs of an impossible token do not differ.
 inline VFloat difference(VFloat a, VFloat b) { return a == b ? VFloat{} : a - b; }
