@@ -1,7 +1,7 @@
 // Builds libprimekit.so, the kernels for other programs (native/include/primekit.h), beside the addon where that was built here, so that only
 // a few files are compiled; on its own otherwise: bun run build:c. Prints where it is.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { CMAKE_OPTIONS } from "../ts/native/setup/build_key.ts";
 
@@ -9,12 +9,19 @@ const root = resolve(import.meta.dirname, "..");
 
 /** Builds what changed and returns the library's path. Throws with the tools' output when that fails. */
 export function buildCLibrary(): string {
-  const beside = existsSync(join(root, "build", "CMakeCache.txt"));
-  const build = beside ? join(root, "build") : join(root, ".tmp", "capi");
+  return join(buildTarget("primekit"), "lib", "libprimekit.so");
+}
+
+/** Builds one of CMakeLists.txt's targets and returns the folder of the build. gpu false: in a build without a CUDA backend. */
+export function buildTarget(target: string, { gpu = true } = {}): string {
+  const cache = join(root, "build", "CMakeCache.txt");
+  const beside = existsSync(cache) && (gpu || !/^CMAKE_CUDA_COMPILER:.*=\//m.test(readFileSync(cache, "utf8")));
+  const build = beside ? join(root, "build") : join(root, ".tmp", gpu ? "capi" : "no_gpu");
+  const headers = ["node-api-headers/include", "node-addon-api"].map((name) => join(root, "node_modules", name));
   const options = CMAKE_OPTIONS.filter((name) => process.env[name]).map((name) => `-D${name}=${process.env[name]}`);
-  if (!beside) call("cmake", ["-S", root, "-B", build, ...options]);
-  call("cmake", ["--build", build, "--parallel", "2", "--target", "primekit"]);
-  return join(build, "lib", "libprimekit.so");
+  if (!beside) call("cmake", ["-S", root, "-B", build, ...options, ...(gpu ? [] : ["-DPRIMEKIT_CUDA=off", `-DCMAKE_JS_INC=${headers.join(";")}`])]);
+  call("cmake", ["--build", build, "--parallel", "2", "--target", target]);
+  return build;
 }
 
 // --- internal ---

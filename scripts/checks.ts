@@ -28,6 +28,7 @@ export function staticChecks(): Check[] {
     .concat(
       join("test", "native"),
       join("test", "native", "cuda"),
+      join("test", "native", "cuda_addon"),
       join("test", "native", "cuda_shim"),
       join("test", "native", "cuda_shim", "cuda"),
       join("test", "native", "bench"),

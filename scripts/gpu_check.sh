@@ -130,6 +130,7 @@ fi
 if wants run; then
   if [ -x "$bun" ]; then
     part "what the addon sees" 120 "$bun" run ts/cli/bin.ts info
+    part "the kernels from JavaScript" 60 env PRIMEKIT_TEST_DEVICE=cuda "$bun" test --timeout 60000 test/ops/device_array.test.ts
     part "a short PRIME run" 70 "$bun" run train.ts --runs .tmp/gpu_runs --run "check-$began" --steps 4 --sft.steps 40
     part "the C library" 60 "$bun" run build:c
     if [ -n "$with_torch" ]; then part "the C library on PyTorch tensors" 60 "$python" examples/08_embed/torch_ctypes.py; else skip "the C library on PyTorch tensors" "there is no PyTorch"; fi

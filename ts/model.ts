@@ -21,6 +21,7 @@ import { type GenerateOptions, nativeGenerateOptions, progressOf, type Rollout, 
 import { pack, scoredOffsets } from "./model_rows.ts";
 import { type ModelOrigin, type SaveOptions, saveModel } from "./model_save.ts";
 import { native } from "./native/addon.ts";
+import { chooseDevice } from "./native/device.ts";
 import type { NativeModel } from "./native/types.ts";
 
 export { type ModelCard, makeModelCard } from "./model_card.ts";
@@ -30,6 +31,7 @@ export type { GenerateOptions, Rollout } from "./model_generate.ts";
 export type { RopeScaling } from "./model_rope.ts";
 export { pack, scoredOffsets } from "./model_rows.ts";
 export type { SaveOptions } from "./model_save.ts";
+export { chooseDevice, hasGpu } from "./native/device.ts";
 
 /** Packed sequences, prompt + response each. Row i is tokens[offsets[i] .. offsets[i+1]). */
 export interface Batch {
@@ -276,17 +278,6 @@ export class Model {
   #requireTrainable(): void {
     if (!this.trainable) throw new PrimekitError("ERR_STATE", "This model was loaded with trainable: false, so it has no gradients and takes no steps.");
   }
-}
-
-/** The device that `device: "auto"` stands for here. */
-export function chooseDevice(wanted: "auto" | "cpu" | "cuda"): "cpu" | "cuda" {
-  if (wanted !== "auto") return wanted; // "cuda" without one is refused by the addon, which knows why
-  return hasGpu() ? "cuda" : "cpu";
-}
-
-/** Whether there is a GPU that this build and the driver support. */
-export function hasGpu(): boolean {
-  return native().info().cudaBackend && native().cudaState().devices.length > 0;
 }
 
 // --- internal ---

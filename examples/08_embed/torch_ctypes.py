@@ -38,7 +38,7 @@ def load(path):
     library.pk_linear_logprobs_forward.argtypes = [c_void_p] * 7 + [c_int32] + sizes
     library.pk_linear_logprobs_backward.argtypes = [c_void_p] * 10 + [c_int32, c_int32] + sizes
     library.pk_ppo_clip_loss.argtypes = [c_void_p, POINTER(PpoResult)] + [c_void_p] * 8 + [c_int32, c_int64, c_int64, POINTER(PpoSettings)]
-    if library.pk_abi_version() != 1:
+    if library.pk_abi_version() != 2:
         raise RuntimeError("libprimekit.so is of another version than this program")
     return library
 

@@ -10,12 +10,18 @@ Backend& cpu_backend() {
   return *backend;
 }
 
+#ifdef PRIMEKIT_CUDA
+static Backend* make_gpu_backend() {
+  CudaProbe probe = probe_cuda();
+  if (probe.devices.empty()) throw Error("ERR_UNSUPPORTED", probe.state + " Use device \"cpu\".");
+  return make_cuda_backend().release();
+}
+#endif
+
 Backend& backend_of(const std::string& device) {
   if (device == "cpu") return cpu_backend();
 #ifdef PRIMEKIT_CUDA
-  CudaProbe probe = probe_cuda();
-  if (probe.devices.empty()) throw Error("ERR_UNSUPPORTED", probe.state + " Use device \"cpu\".");
-  static Backend* backend = make_cuda_backend().release();  // leaked, as the other; tried again when it failed
+  static Backend* backend = make_gpu_backend();  // leaked, as the other; tried again when it failed
   return *backend;
 #else
   throw Error("ERR_UNSUPPORTED",
@@ -25,6 +31,7 @@ Backend& backend_of(const std::string& device) {
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_info(env, exports);
+  export_device_array(env, exports);
   export_kernels(env, exports);
   export_model(env, exports);
   export_plan(env, exports);

@@ -7,36 +7,33 @@
 
 #include "binding/args.h"
 #include "binding/exports.h"
+#include "binding/kernel_arrays.h"
+#include "binding/run_on_device.h"
 #include "binding/worker.h"
 
 namespace pk {
 
-using Indices = std::vector<int32_t>;
 inline constexpr int64_t kMostElements = int64_t{1} << 31;
 
-struct Nothing {};
-inline Napi::Value finish_nothing(Napi::Env env, const Nothing&) { return env.Undefined(); }
-
-// work(context) now, or on the compute thread when a cancel flag is given at `flag`.
+// work(at, context) on the call's arrays where its device has them: now or, when a cancel flag is given at `flag`, on the compute
+// thread. The device, if the caller names one, is the argument after the flag.
 template <class Work, class Finish>
-Napi::Value run_kernel(const Napi::CallbackInfo& call, size_t flag, Work work, Finish finish) {
+Napi::Value run_kernel(const Napi::CallbackInfo& call, size_t flag, KernelArrays arrays, Work work, Finish finish) {
   Napi::Env env = call.Env();
-  if (absent(call[flag])) {
-    try {
-      return finish(env, work(JobContext{}));
-    } catch (...) {
-      throw to_js_error(env, std::current_exception());
-    }
-  }
+  std::string device = arrays.device(flag + 1);
+  auto job = [device, arrays = std::move(arrays), work = std::move(work)](const JobContext& context) {
+    JobScope scope(context);
+    PlacedArrays at(arrays, device);
+    auto result = work(at, context);
+    at.finish();
+    return result;
+  };
+  if (absent(call[flag])) return run_at_once(env, device, std::move(job), finish);
   if (!call[flag].IsTypedArray()) throw Napi::TypeError::New(env, "cancel must be an Int32Array.");
   std::vector<Napi::Value> keep;
   for (size_t i = 0; i < flag; ++i)
     if (call[i].IsTypedArray()) keep.push_back(call[i]);
-  auto scoped = [work = std::move(work)](JobContext& context) mutable {
-    JobScope scope(context);
-    return work(context);
-  };
-  return run_job(env, {call[flag], env.Undefined()}, std::move(keep), std::move(scoped), std::move(finish));
+  return run_job(env, {call[flag], env.Undefined()}, std::move(keep), std::move(job), std::move(finish));
 }
 
 inline Indices read_indices(const Napi::Value& value, const char* name, int64_t expected = -1) {
@@ -85,25 +82,6 @@ inline double read_in_range(const Napi::Value& value, const char* name, double l
 inline float read_temperature(const Napi::Value& value) { return static_cast<float>(read_in_range(value, "temperature", 1e-6, 1e6)); }
 inline double read_beta(const Napi::Value& value) { return read_in_range(value, "beta", 1e-30, 1e30); }
 inline float read_coefficient(const Napi::Value& value, const char* name) { return static_cast<float>(read_in_range(value, name, -1e30, 1e30)); }
-
-// [n, 1] log-probs, float32 or float64.
-inline Tensor read_log_probs(const Napi::Value& value, const char* name, int64_t n) {
-  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array)
-    return {read_array<double>(value, name, n).data, DType::f64, n, 1};
-  return {read_array<float>(value, name, n).data, n, 1};
-}
-inline Tensor read_log_probs_like(const Napi::Value& value, const char* name, const Tensor& other) {
-  Tensor tensor = read_log_probs(value, name, other.rows);
-  if (tensor.dtype != other.dtype) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be of the same type as the other log-probs.");
-  return tensor;
-}
-
-// [rows, cols] activations or weights: Float32Array, or Uint16Array holding bfloat16.
-inline Tensor read_matrix(const Napi::Value& value, const char* name, int64_t rows, int64_t cols) {
-  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint16_array)
-    return {read_array<uint16_t>(value, name, rows * cols).data, DType::bf16, rows, cols};
-  return {read_array<float>(value, name, rows * cols).data, rows, cols};
-}
 
 inline Napi::Object numbers(Napi::Env env, std::initializer_list<std::pair<const char*, double>> fields) {
   auto object = Napi::Object::New(env);

@@ -1,4 +1,4 @@
-// Exports of the rewards, advantages and losses; as in logprobs_binding.cpp, outputs come first and a cancel flag may come last.
+// Exports of the rewards, advantages and losses; as in logprobs_binding.cpp, outputs come first and a cancel flag and a device may come last.
 #include "binding/kernels_args.h"
 #include "cpu/bandwidth.h"
 
@@ -6,26 +6,27 @@ namespace pk {
 
 namespace {
 
-// (rewards, q, scores, prmLogprobs, refLogprobs, offsets, beta, cancel?)
+// (rewards, q, scores, prmLogprobs, refLogprobs, offsets, beta, cancel?, device?)
 Napi::Value implicit_rewards(const Napi::CallbackInfo& call) {
+  KernelArrays arrays(call);
   Indices offsets = read_offsets(call[5], "offsets", -1);
   int64_t n = tokens_of(offsets), rows = rows_of(offsets);
-  Tensor prm = read_log_probs(call[3], "prmLogprobs", n), ref = read_log_probs_like(call[4], "refLogprobs", prm);
-  float *rewards = read_array<float>(call[0], "rewards", n).data, *q = read_array<float>(call[1], "q", n).data,
-        *scores = read_array<float>(call[2], "scores", rows).data;
+  auto prm = arrays.log_probs(3, "prmLogprobs", n), ref = arrays.log_probs_like(4, "refLogprobs", prm);
+  auto rewards = arrays.floats(0, "rewards", n, Use::out), q = arrays.floats(1, "q", n, Use::out), scores = arrays.floats(2, "scores", rows, Use::out);
   double beta = read_beta(call[6]);
   return run_kernel(
-      call, 7,
-      [=, offsets = std::move(offsets)](const JobContext&) {
-        cpu_backend().implicit_rewards(rewards, q, scores, prm, ref, offsets.data(), rows, beta);
+      call, 7, std::move(arrays),
+      [=, offsets = std::move(offsets)](PlacedArrays& at, const JobContext&) {
+        at.backend().implicit_rewards(at.f32(rewards), at.f32(q), at.f32(scores), at(prm), at(ref), at.put(offsets), rows, beta);
         return Nothing{};
       },
       finish_nothing);
 }
 
-// (cumulative, perStep, q, offsets, stepEnds, stepOffsets, cancel?)
+// (cumulative, perStep, q, offsets, stepEnds, stepOffsets, cancel?, device?)
 Napi::Value step_rewards(const Napi::CallbackInfo& call) {
   Napi::Env env = call.Env();
+  KernelArrays arrays(call);
   Indices offsets = read_offsets(call[3], "offsets", -1), step_ends = read_indices(call[4], "stepEnds");
   Indices step_offsets = read_offsets(call[5], "stepOffsets", static_cast<int64_t>(step_ends.size()));
   int64_t rows = rows_of(offsets), steps = static_cast<int64_t>(step_ends.size());
@@ -36,26 +37,26 @@ Napi::Value step_rewards(const Napi::CallbackInfo& call) {
       if (step_ends[s] < 0 || step_ends[s] >= offsets[i + 1] - offsets[i])
         throw Napi::RangeError::New(env, "stepEnds must be positions inside their row, but stepEnds[" + std::to_string(s) + "] is " +
                                              std::to_string(step_ends[s]) + " in a row of " + std::to_string(offsets[i + 1] - offsets[i]) + " tokens.");
-  const float* q = read_array<float>(call[2], "q", tokens_of(offsets)).data;
-  float *cumulative = read_array<float>(call[0], "cumulative", steps).data, *per_step = read_array<float>(call[1], "perStep", steps).data;
+  auto q = arrays.floats(2, "q", tokens_of(offsets));
+  auto cumulative = arrays.floats(0, "cumulative", steps, Use::out), per_step = arrays.floats(1, "perStep", steps, Use::out);
   return run_kernel(
-      call, 6,
-      [=, offsets = std::move(offsets), step_ends = std::move(step_ends), step_offsets = std::move(step_offsets)](const JobContext&) {
-        cpu_backend().step_rewards(cumulative, per_step, q, offsets.data(), step_ends.data(), step_offsets.data(), rows);
+      call, 6, std::move(arrays),
+      [=, offsets = std::move(offsets), step_ends = std::move(step_ends), step_offsets = std::move(step_offsets)](PlacedArrays& at, const JobContext&) {
+        at.backend().step_rewards(at.f32(cumulative), at.f32(per_step), at.f32(q), at.put(offsets), at.put(step_ends), at.put(step_offsets), rows);
         return Nothing{};
       },
       finish_nothing);
 }
 
 // (advantages, returns, processRewards?, outcomeRewards?, offsets, groupOffsets, gammaProcess, gammaOutcome, processCoef, outcomeCoef, released,
-// normalizeBatch, whiten, cancel?)
+// normalizeBatch, whiten, cancel?, device?)
 Napi::Value prime_advantages(const Napi::CallbackInfo& call) {
+  KernelArrays arrays(call);
   Indices offsets = read_offsets(call[4], "offsets", -1);
   int64_t n = tokens_of(offsets), rows = rows_of(offsets);
   Indices groups = read_groups(call[5], rows, 2);
-  float *advantages = read_array<float>(call[0], "advantages", n).data, *returns = read_array<float>(call[1], "returns", n).data;
-  const float* process = read_optional_array<float>(call[2], "processRewards", n).data;
-  const float* outcome = read_optional_array<float>(call[3], "outcomeRewards", rows).data;
+  auto process = arrays.optional_floats(2, "processRewards", n), outcome = arrays.optional_floats(3, "outcomeRewards", rows);
+  auto advantages = arrays.floats(0, "advantages", n, Use::out), returns = arrays.floats(1, "returns", n, Use::out);
   AdvantageSettings settings{};
   settings.gamma_process = static_cast<float>(read_in_range(call[6], "gammaProcess", 0, 1));
   settings.gamma_outcome = static_cast<float>(read_in_range(call[7], "gammaOutcome", 0, 1));
@@ -65,25 +66,25 @@ Napi::Value prime_advantages(const Napi::CallbackInfo& call) {
   settings.normalize_process_batch = read_bool(call[11], "normalizeBatch");
   settings.whiten = read_bool(call[12], "whiten");
   return run_kernel(
-      call, 13,
-      [=, offsets = std::move(offsets), groups = std::move(groups)](const JobContext&) {
-        cpu_backend().prime_advantages(advantages, returns, process, outcome, offsets.data(), rows, groups.data(), rows_of(groups), settings);
+      call, 13, std::move(arrays),
+      [=, offsets = std::move(offsets), groups = std::move(groups)](PlacedArrays& at, const JobContext&) {
+        at.backend().prime_advantages(at.f32(advantages), at.f32(returns), at.f32(process), at.f32(outcome), at.put(offsets), rows, at.put(groups),
+                                      rows_of(groups), settings);
         return Nothing{};
       },
       finish_nothing);
 }
 
 // (dLogprobs, dEntropy?, logprobs, oldLogprobs, advantages, entropy?, refLogprobs?, offsets, clipLow, clipHigh, aggregate, dualClip, entropyCoef, klCoef,
-// normalizer, cancel?)
+// normalizer, cancel?, device?)
 Napi::Value ppo_clip_loss(const Napi::CallbackInfo& call) {
+  KernelArrays arrays(call);
   Indices offsets = read_offsets(call[7], "offsets", -1);
   int64_t n = tokens_of(offsets), rows = rows_of(offsets);
-  float* d_logprobs = read_array<float>(call[0], "dLogprobs", n).data;
-  float* d_entropy = read_optional_array<float>(call[1], "dEntropy", n).data;
-  Tensor logprobs = read_log_probs(call[2], "logprobs", n), old = read_log_probs_like(call[3], "oldLogprobs", logprobs);
-  const float* advantages = read_array<float>(call[4], "advantages", n).data;
-  const float* entropy = read_optional_array<float>(call[5], "entropy", n).data;
-  Tensor ref = absent(call[6]) ? Tensor() : read_log_probs_like(call[6], "refLogprobs", logprobs);
+  auto logprobs = arrays.log_probs(2, "logprobs", n), old = arrays.log_probs_like(3, "oldLogprobs", logprobs);
+  auto advantages = arrays.floats(4, "advantages", n), entropy = arrays.optional_floats(5, "entropy", n);
+  auto ref = absent(call[6]) ? KernelArrays::Slot{} : arrays.log_probs_like(6, "refLogprobs", logprobs);
+  auto d_logprobs = arrays.floats(0, "dLogprobs", n, Use::out), d_entropy = arrays.optional_floats(1, "dEntropy", n, Use::out);
   PpoSettings settings{};
   settings.clip_low = static_cast<float>(read_in_range(call[8], "clipLow", 0, 1e30));
   settings.clip_high = static_cast<float>(read_in_range(call[9], "clipHigh", 0, 1e30));
@@ -92,10 +93,11 @@ Napi::Value ppo_clip_loss(const Napi::CallbackInfo& call) {
   settings.entropy_coef = read_coefficient(call[12], "entropyCoef");
   settings.kl_coef = read_coefficient(call[13], "klCoef");
   settings.normalizer = read_in_range(call[14], "normalizer", 0, 1e30);
-  auto work = [=, offsets = std::move(offsets)](const JobContext&) {
-    return cpu_backend().ppo_clip_loss(d_logprobs, d_entropy, logprobs, old, advantages, entropy, ref, offsets.data(), rows, settings);
+  auto work = [=, offsets = std::move(offsets)](PlacedArrays& at, const JobContext&) {
+    return at.backend().ppo_clip_loss(at.f32(d_logprobs), at.f32(d_entropy), at(logprobs), at(old), at.f32(advantages), at.f32(entropy),
+                                      ref.given() ? at(ref) : Tensor(), at.put(offsets), rows, settings);
   };
-  return run_kernel(call, 15, std::move(work), [](Napi::Env env, const PpoResult& r) -> Napi::Value {
+  return run_kernel(call, 15, std::move(arrays), std::move(work), [](Napi::Env env, const PpoResult& r) -> Napi::Value {
     return numbers(
         env, {{"loss", r.loss}, {"clipFraction", r.clip_fraction}, {"approxKl", r.approx_kl}, {"ratioMax", r.ratio_max}, {"kl", r.kl}, {"entropy", r.entropy}});
   });
@@ -103,36 +105,39 @@ Napi::Value ppo_clip_loss(const Napi::CallbackInfo& call) {
 
 Napi::Value finish_prm(Napi::Env env, const PrmResult& r) { return numbers(env, {{"loss", r.loss}, {"accuracy", r.accuracy}}); }
 
-// (dLogprobs, probabilities, prmLogprobs, refLogprobs, offsets, labels, beta, normalizer, cancel?)
+// (dLogprobs, probabilities, prmLogprobs, refLogprobs, offsets, labels, beta, normalizer, cancel?, device?)
 Napi::Value prm_cross_entropy_loss(const Napi::CallbackInfo& call) {
+  KernelArrays arrays(call);
   Indices offsets = read_offsets(call[4], "offsets", -1);
   int64_t n = tokens_of(offsets), rows = rows_of(offsets);
-  float *d_logprobs = read_array<float>(call[0], "dLogprobs", n).data, *probabilities = read_array<float>(call[1], "probabilities", rows).data;
-  Tensor prm = read_log_probs(call[2], "prmLogprobs", n), ref = read_log_probs_like(call[3], "refLogprobs", prm);
-  const float* labels = read_array<float>(call[5], "labels", rows).data;
+  auto prm = arrays.log_probs(2, "prmLogprobs", n), ref = arrays.log_probs_like(3, "refLogprobs", prm);
+  auto labels = arrays.floats(5, "labels", rows);
+  auto d_logprobs = arrays.floats(0, "dLogprobs", n, Use::out), probabilities = arrays.floats(1, "probabilities", rows, Use::out);
   double beta = read_beta(call[6]), normalizer = read_in_range(call[7], "normalizer", 0, 1e30);
   return run_kernel(
-      call, 8,
-      [=, offsets = std::move(offsets)](const JobContext&) {
-        return cpu_backend().prm_cross_entropy_loss(d_logprobs, probabilities, prm, ref, offsets.data(), rows, labels, beta, normalizer);
+      call, 8, std::move(arrays),
+      [=, offsets = std::move(offsets)](PlacedArrays& at, const JobContext&) {
+        return at.backend().prm_cross_entropy_loss(at.f32(d_logprobs), at.f32(probabilities), at(prm), at(ref), at.put(offsets), rows, at.f32(labels), beta,
+                                                   normalizer);
       },
       finish_prm);
 }
 
-// (dLogprobs, prmLogprobs, refLogprobs, offsets, labels, groupOffsets, groupScores?, beta, cancel?)
+// (dLogprobs, prmLogprobs, refLogprobs, offsets, labels, groupOffsets, groupScores?, beta, cancel?, device?)
 Napi::Value prm_dpo_loss(const Napi::CallbackInfo& call) {
+  KernelArrays arrays(call);
   Indices offsets = read_offsets(call[3], "offsets", -1);
   int64_t n = tokens_of(offsets), rows = rows_of(offsets);
   Indices groups = read_groups(call[5], rows, 1);
-  float* d_logprobs = read_array<float>(call[0], "dLogprobs", n).data;
-  Tensor prm = read_log_probs(call[1], "prmLogprobs", n), ref = read_log_probs_like(call[2], "refLogprobs", prm);
-  const float* labels = read_array<float>(call[4], "labels", rows).data;
-  const float* group_scores = read_optional_array<float>(call[6], "groupScores", rows).data;
+  auto prm = arrays.log_probs(1, "prmLogprobs", n), ref = arrays.log_probs_like(2, "refLogprobs", prm);
+  auto labels = arrays.floats(4, "labels", rows), group_scores = arrays.optional_floats(6, "groupScores", rows);
+  auto d_logprobs = arrays.floats(0, "dLogprobs", n, Use::out);
   double beta = read_beta(call[7]);
   return run_kernel(
-      call, 8,
-      [=, offsets = std::move(offsets), groups = std::move(groups)](const JobContext&) {
-        return cpu_backend().prm_dpo_loss(d_logprobs, prm, ref, offsets.data(), rows, labels, groups.data(), rows_of(groups), group_scores, beta);
+      call, 8, std::move(arrays),
+      [=, offsets = std::move(offsets), groups = std::move(groups)](PlacedArrays& at, const JobContext&) {
+        return at.backend().prm_dpo_loss(at.f32(d_logprobs), at(prm), at(ref), at.put(offsets), rows, at.f32(labels), at.put(groups), rows_of(groups),
+                                         at.f32(group_scores), beta);
       },
       finish_prm);
 }

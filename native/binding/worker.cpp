@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -49,6 +50,19 @@ void post_to_compute_thread(std::function<void()> job) {
     queue.jobs.push_back(std::move(job));
   }
   queue.ready.notify_one();
+}
+
+void run_on_compute_thread(const std::function<void()>& job) {
+  std::promise<void> done;
+  post_to_compute_thread([&] {
+    try {
+      job();
+      done.set_value();
+    } catch (...) {
+      done.set_exception(std::current_exception());
+    }
+  });
+  done.get_future().get();
 }
 
 Napi::Error to_js_error(Napi::Env env, std::exception_ptr failure) {

@@ -14,6 +14,9 @@ namespace pk {
 // Runs `job` on the process's one compute thread, after all jobs posted before it. Never joins: a process may exit mid-job.
 void post_to_compute_thread(std::function<void()> job);
 
+// Runs `job` there and waits for it; what it throws is thrown here.
+void run_on_compute_thread(const std::function<void()>& job);
+
 // A JavaScript Error for whatever a job threw; pk::Error keeps its code.
 Napi::Error to_js_error(Napi::Env env, std::exception_ptr failure);
 

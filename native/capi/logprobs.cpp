@@ -7,13 +7,15 @@ using namespace pk::capi;
 
 namespace {
 
-void check_logits(const float* logits, const int32_t* targets, int64_t n, int64_t vocab, int64_t stride, float temperature, bool readable) {
+Tensor check_logits(const void* logits, const int32_t* targets, pk_dtype type, int64_t n, int64_t vocab, int64_t stride, float temperature, bool readable) {
+  DType dtype = check_matrix_type("type", type);
   check_size("n", n, 0);
   check_size("vocab", vocab, 1);
   check_size("stride", stride, vocab);
   check_array("logits", logits, n);
   check_targets(targets, n, vocab, readable);
   check_temperature(temperature);
+  return {const_cast<void*>(logits), dtype, n, stride};
 }
 
 struct Projection {
@@ -37,22 +39,25 @@ Projection check_projection(const void* hidden, const void* weight, const int32_
 
 extern "C" {
 
-pk_status pk_token_logprobs_forward(pk_context* context, float* logprobs, float* entropy, const float* logits, const int32_t* targets, int64_t n, int64_t vocab,
-                                    int64_t stride, float temperature) {
+pk_status pk_token_logprobs_forward(pk_context* context, float* logprobs, float* entropy, const void* logits, const int32_t* targets, pk_dtype type, int64_t n,
+                                    int64_t vocab, int64_t stride, float temperature) {
   return run(context, [&](Backend& backend, bool readable) {
-    check_logits(logits, targets, n, vocab, stride, temperature, readable);
+    Tensor rows = check_logits(logits, targets, type, n, vocab, stride, temperature, readable);
     check_array("logprobs", logprobs, n);
-    if (n > 0) backend.token_logprobs_forward(logprobs, entropy, logits, targets, n, vocab, stride, temperature);
+    if (n > 0) backend.token_logprobs_forward(logprobs, entropy, rows, targets, vocab, temperature);
   });
 }
 
-pk_status pk_token_logprobs_backward(pk_context* context, float* d_logits, const float* logits, const int32_t* targets, const float* d_logprobs,
-                                     const float* d_entropy, int64_t n, int64_t vocab, int64_t stride, float temperature) {
+pk_status pk_token_logprobs_backward(pk_context* context, void* d_logits, const void* logits, const int32_t* targets, const float* d_logprobs,
+                                     const float* d_entropy, pk_dtype type, pk_dtype d_logits_type, int64_t n, int64_t vocab, int64_t stride,
+                                     float temperature) {
   return run(context, [&](Backend& backend, bool readable) {
-    check_logits(logits, targets, n, vocab, stride, temperature, readable);
+    Tensor rows = check_logits(logits, targets, type, n, vocab, stride, temperature, readable);
+    DType d_type = check_matrix_type("d_logits_type", d_logits_type);
+    if (d_type != DType::f32 && d_type != rows.dtype) refuse("d_logits_type must be PK_FLOAT32 or the type of logits.");
     check_array("d_logits", d_logits, n);
     check_array("d_logprobs", d_logprobs, n);
-    if (n > 0) backend.token_logprobs_backward(d_logits, logits, targets, d_logprobs, d_entropy, n, vocab, stride, temperature);
+    if (n > 0) backend.token_logprobs_backward({d_logits, d_type, n, stride}, rows, targets, d_logprobs, d_entropy, vocab, temperature);
   });
 }
 

@@ -30,10 +30,9 @@ class CpuBackend final : public Backend {
   void swiglu_backward(Tensor d_gate_up, Tensor out_again, Tensor d_out, Tensor gate_up) override;
   void gather_rows(Tensor out, Tensor in, const int32_t* rows) override;
   void scatter_rows(Tensor out, Tensor in, const int32_t* rows) override;
-  void token_logprobs_forward(float* logprobs, float* entropy, const float* logits, const int32_t* targets, int64_t n, int64_t vocab, int64_t stride,
-                              float temperature) override;
-  void token_logprobs_backward(float* d_logits, const float* logits, const int32_t* targets, const float* d_logprobs, const float* d_entropy, int64_t n,
-                               int64_t vocab, int64_t stride, float temperature) override;
+  void token_logprobs_forward(float* logprobs, float* entropy, Tensor logits, const int32_t* targets, int64_t vocab, float temperature) override;
+  void token_logprobs_backward(Tensor d_logits, Tensor logits, const int32_t* targets, const float* d_logprobs, const float* d_entropy, int64_t vocab,
+                               float temperature) override;
   void linear_logprobs_forward(float* logprobs, float* entropy, float* lse, Tensor hidden, Tensor weight, const int32_t* targets, float temperature) override;
   void linear_logprobs_backward(Tensor d_hidden, Tensor d_weight, Tensor hidden, Tensor weight, const int32_t* targets, const float* lse, const float* entropy,
                                 const float* d_logprobs, const float* d_entropy, float temperature) override;

@@ -1,13 +1,24 @@
 #include "cpu/logprob_rows.h"
 
+#include <algorithm>
+
 #include "core/tensor.h"
 
 namespace pk {
 
 namespace {
 
+// The first n lanes from memory, -Inf in the others.
+VFloat load_lanes_part(const float* from, int64_t n) { return load_part<VFloat>(from, n, -kInfinity); }
+VFloat load_lanes_part(const bf16* from, int64_t n) {
+  bf16 lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, to_bf16(-kInfinity));
+  std::copy(from, from + n, lanes);
+  return load_lanes(lanes);
+}
+
 constexpr int64_t kBlock = 1024;       // logits whose sums stay in float32 lanes
-constexpr int64_t kAhead = 2048;       // logits to prefetch: arithmetic and memory then overlap (68 -> 95 % of read bandwidth)
+constexpr int64_t kAhead = 8192;       // bytes to prefetch: arithmetic and memory then overlap (68 -> 95 % of read bandwidth)
 constexpr float kReferenceSlack = 30;  // a maximum this far above the reference starts a block again
 
 struct BlockSums {
@@ -25,18 +36,19 @@ inline void add_logits(BlockSums& sums, VFloat logits, float inverse_temperature
   if constexpr (with_entropy) sums.weight += e * d;
 }
 
-template <bool with_entropy>
-BlockSums block_sums(const float* logits, int64_t count, float inverse_temperature, float reference) {
-  constexpr int kStreams = 4;  // independent chains, to fill the pipelines
+template <bool with_entropy, class T>
+BlockSums block_sums(const T* logits, int64_t count, float inverse_temperature, float reference) {
+  constexpr int kStreams = 4;                                         // independent chains, to fill the pipelines
+  constexpr int kLine = 64 / (kLanes * static_cast<int>(sizeof(T)));  // loads of a cache line
   BlockSums part[kStreams];
   int64_t j = 0;
   for (; j + kStreams * kLanes <= count; j += kStreams * kLanes)
     for (int k = 0; k < kStreams; ++k) {
-      __builtin_prefetch(logits + j + k * kLanes + kAhead);
-      add_logits<with_entropy>(part[k], load<VFloat>(logits + j + k * kLanes), inverse_temperature, reference);
+      if (k % kLine == 0) __builtin_prefetch(reinterpret_cast<const char*>(logits + j + k * kLanes) + kAhead);
+      add_logits<with_entropy>(part[k], load_lanes(logits + j + k * kLanes), inverse_temperature, reference);
     }
-  for (; j + kLanes <= count; j += kLanes) add_logits<with_entropy>(part[0], load<VFloat>(logits + j), inverse_temperature, reference);
-  if (j < count) add_logits<with_entropy>(part[1], load_part<VFloat>(logits + j, count - j, -kInfinity), inverse_temperature, reference);
+  for (; j + kLanes <= count; j += kLanes) add_logits<with_entropy>(part[0], load_lanes(logits + j), inverse_temperature, reference);
+  if (j < count) add_logits<with_entropy>(part[1], load_lanes_part(logits + j, count - j), inverse_temperature, reference);
   for (int k = 1; k < kStreams; ++k) {
     part[0].mass += part[k].mass;
     part[0].weight += part[k].weight;
@@ -45,15 +57,12 @@ BlockSums block_sums(const float* logits, int64_t count, float inverse_temperatu
   return part[0];
 }
 
-float block_maximum(const float* logits, int64_t count) {
+template <class T>
+float block_maximum(const T* logits, int64_t count) {
   VFloat maximum = splat(-kInfinity);
   int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes) {
-    maximum = larger(load<VFloat>(logits + j), maximum);
-  }
-  if (j < count) {
-    maximum = larger(load_part<VFloat>(logits + j, count - j, -kInfinity), maximum);
-  }
+  for (; j + kLanes <= count; j += kLanes) maximum = larger(load_lanes(logits + j), maximum);
+  if (j < count) maximum = larger(load_lanes_part(logits + j, count - j), maximum);
   return largest(maximum);
 }
 
@@ -66,9 +75,12 @@ float usable_reference(float maximum) {
 }  // namespace
 
 // One pass: the reference is the first block's maximum, and moves only when a later block exceeds it by much.
-template <bool with_entropy>
-SoftmaxSums softmax_sums(const float* logits, int64_t count, float inverse_temperature) {
+template <bool with_entropy, class T>
+SoftmaxSums softmax_sums(const T* logits, int64_t count, float inverse_temperature) {
   SoftmaxSums sums;
+  if constexpr (sizeof(T) == sizeof(bf16)) {
+    if (half_softmax_sums<with_entropy>(sums, logits, count, inverse_temperature)) return sums;
+  }
   sums.reference = usable_reference(block_maximum(logits, count < kBlock ? count : kBlock) * inverse_temperature);
   VDouble mass{}, weight{};
   for (int64_t at = 0; at < count;) {
@@ -95,6 +107,8 @@ SoftmaxSums softmax_sums(const float* logits, int64_t count, float inverse_tempe
 
 template SoftmaxSums softmax_sums<true>(const float*, int64_t, float);
 template SoftmaxSums softmax_sums<false>(const float*, int64_t, float);
+template SoftmaxSums softmax_sums<true>(const bf16*, int64_t, float);
+template SoftmaxSums softmax_sums<false>(const bf16*, int64_t, float);
 
 namespace {
 
@@ -106,8 +120,8 @@ inline void store_gradient(bf16* to, VFloat v, int64_t n) {
 
 }  // namespace
 
-template <class Out>
-void logit_gradient(Out* d_logits, const float* logits, int64_t count, const LogitGradient& row) {
+template <class Out, class In>
+void logit_gradient(Out* d_logits, const In* logits, int64_t count, const LogitGradient& row) {
   if (row.d_logprob == 0 && row.d_entropy == 0) {
     for (int64_t j = 0; j < count; ++j) d_logits[j] = from_float<Out>(0.0f);
     return;
@@ -125,11 +139,13 @@ void logit_gradient(Out* d_logits, const float* logits, int64_t count, const Log
     return p * (slope * clamped + constant) * factor;
   };
   int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes) store_gradient(d_logits + j, gradient(load<VFloat>(logits + j)), kLanes);
-  if (j < count) store_gradient(d_logits + j, gradient(load_part<VFloat>(logits + j, count - j, -kInfinity)), count - j);
+  for (; j + kLanes <= count; j += kLanes) store_gradient(d_logits + j, gradient(load_lanes(logits + j)), kLanes);
+  if (j < count) store_gradient(d_logits + j, gradient(load_lanes_part(logits + j, count - j)), count - j);
 }
 
-template void logit_gradient<float>(float*, const float*, int64_t, const LogitGradient&);
-template void logit_gradient<bf16>(bf16*, const float*, int64_t, const LogitGradient&);
+template void logit_gradient(float*, const float*, int64_t, const LogitGradient&);
+template void logit_gradient(bf16*, const float*, int64_t, const LogitGradient&);
+template void logit_gradient(float*, const bf16*, int64_t, const LogitGradient&);
+template void logit_gradient(bf16*, const bf16*, int64_t, const LogitGradient&);
 
 }  // namespace pk

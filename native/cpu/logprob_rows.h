@@ -43,13 +43,18 @@ struct SoftmaxSums {
 
 inline constexpr int64_t kLogitSegment = 16384;  // logits per piece of work: rows are cut the same way whatever the threads
 
-// The sums of count <= kLogitSegment logits. -Inf logits have probability 0; NaN or +Inf make the sums NaN.
+// The sums of count <= kLogitSegment logits, float or bf16. -Inf logits have probability 0; NaN or +Inf make the sums NaN.
+template <bool with_entropy, class T>
+SoftmaxSums softmax_sums(const T* logits, int64_t count, float inverse_temperature);
+
+// The same of ordinary bfloat16 logits, faster (logprob_rows_half.cpp). False, and nothing done, where it is not made for them: a
+// block that begins the row is all -Inf, or logits are beyond 1e30.
 template <bool with_entropy>
-SoftmaxSums softmax_sums(const float* logits, int64_t count, float inverse_temperature);
+bool half_softmax_sums(SoftmaxSums& sums, const bf16* logits, int64_t count, float inverse_temperature);
 
 // The sums of a whole row, segment by segment.
-template <bool with_entropy>
-SoftmaxSums softmax_row_sums(const float* logits, int64_t count, float inverse_temperature) {
+template <bool with_entropy, class T>
+SoftmaxSums softmax_row_sums(const T* logits, int64_t count, float inverse_temperature) {
   SoftmaxSums sums;
   for (int64_t at = 0; at < count; at += kLogitSegment) {
     int64_t n = count - at < kLogitSegment ? count - at : kLogitSegment;
@@ -68,9 +73,9 @@ struct LogitGradient {
 };
 
 // d_logits[j] = (-p_j (d_logprob + d_entropy (log p_j + entropy))) / temperature: all but the target's own d_logprob / temperature,
-// which the caller adds. Out is float or bf16; d_logits may be logits. A row with no incoming gradient gets zeros whatever its logits.
-template <class Out>
-void logit_gradient(Out* d_logits, const float* logits, int64_t count, const LogitGradient& row);
+// which the caller adds. Out and In are float or bf16; d_logits may be logits. A row with no incoming gradient gets zeros whatever its logits.
+template <class Out, class In>
+void logit_gradient(Out* d_logits, const In* logits, int64_t count, const LogitGradient& row);
 
 // The target's element of d_logits, both parts.
 inline float target_gradient(float logit, const LogitGradient& row) {

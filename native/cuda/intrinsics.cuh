@@ -64,6 +64,26 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   return packed;
 }
 
+// The floats of such a register.
+__device__ __forceinline__ float low_bf16(uint32_t both) { return __uint_as_float(both << 16); }
+__device__ __forceinline__ float high_bf16(uint32_t both) { return __uint_as_float(both & 0xffff0000u); }
+// The larger of each pair; where one is NaN, the other, or with _nan NaN.
+__device__ __forceinline__ uint32_t max_bf16x2(uint32_t a, uint32_t b) {
+  uint32_t larger;
+  asm("max.bf16x2 %0, %1, %2;\n" : "=r"(larger) : "r"(a), "r"(b));
+  return larger;
+}
+__device__ __forceinline__ uint32_t max_nan_bf16x2(uint32_t a, uint32_t b) {
+  uint32_t larger;
+  asm("max.NaN.bf16x2 %0, %1, %2;\n" : "=r"(larger) : "r"(a), "r"(b));
+  return larger;
+}
+__device__ __forceinline__ float max_nan(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;\n" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+}
+
 // 2^x within 2 units in the last place; 0 for -Inf, NaN stays NaN.
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;

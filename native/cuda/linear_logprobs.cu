@@ -49,13 +49,13 @@ __global__ void chunk_sums_kernel(SoftmaxSums* sums, float* logprobs, const floa
   SoftmaxSums chunk = row_sums<with_entropy>(logits + i * v, v, inverse_temperature);
   if (threadIdx.x != 0) return;
   if (0 <= target && target < v) logprobs[i] = logits[i * v + target];
-  sums[i] = v0 == 0 ? chunk : merged(sums[i], chunk);
+  sums[i] = v0 == 0 ? chunk : merged(sums[i], chunk, scale_of(inverse_temperature));
 }
 
 __global__ void finish_logprobs_kernel(float* logprobs, float* entropy, float* lse, const SoftmaxSums* sums, int64_t n, float inverse_temperature) {
   int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
-  double log_sum = sums[i].log_sum_exp();
+  double log_sum = sums[i].log_sum_exp(inverse_temperature);
   logprobs[i] = static_cast<float>(static_cast<double>(logprobs[i]) * inverse_temperature - log_sum);
   lse[i] = static_cast<float>(log_sum);
   if (entropy) entropy[i] = static_cast<float>(sums[i].entropy());

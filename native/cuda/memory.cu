@@ -96,10 +96,12 @@ CudaBackend::CudaBackend() {
   check(cudaSetDevice(0));
   check(cudaDeviceGetAttribute(&max_shared_, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  check(cudaStreamCreateWithFlags(&set_up_stream_, cudaStreamNonBlocking));
 }
 
 CudaBackend::~CudaBackend() {
-  if (stream_) cudaStreamDestroy(stream_);
+  for (cudaStream_t stream : {stream_, set_up_stream_})
+    if (stream) cudaStreamDestroy(stream);
 }
 
 void CudaBackend::begin(const char* name, int64_t a, int64_t b, int64_t c) {
@@ -111,7 +113,11 @@ void* CudaBackend::allocate(int64_t bytes) {
   cuda::current_op = {"an allocation of bytes", {bytes, 0, 0}};
   void* data = nullptr;
   check(cudaMalloc(&data, static_cast<size_t>(bytes > 0 ? bytes : 1)));
-  check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), stream_));
+  // On a stream of its own: a model is made on another thread than its ops run on, where they may just be recorded (repeated.cu).
+  cudaError_t code = cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), set_up_stream_);
+  if (code == cudaSuccess) code = cudaStreamSynchronize(set_up_stream_);
+  if (code != cudaSuccess) release(data);
+  check(code);
   return data;
 }
 

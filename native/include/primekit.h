@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /* Counts up with every change that a program compiled for an older header would notice. */
-#define PK_ABI_VERSION 1
+#define PK_ABI_VERSION 2
 PK_API int32_t pk_abi_version(void); /* of the library; compare it with PK_ABI_VERSION */
 
 typedef int32_t pk_status;
@@ -55,11 +55,13 @@ PK_API const char* pk_last_error(const pk_context* context);
 
 /* --- log-probabilities ------------------------------------------------------------------------------------------------------------------------ */
 
-/* logprobs[i] = log softmax(logits[i] / temperature)[targets[i]]; entropy in nats. Rows of logits are `stride` elements apart (>= V). */
-PK_API pk_status pk_token_logprobs_forward(pk_context* context, float* logprobs /* [N] */, float* entropy /* [N] or NULL */, const float* logits /* [N, V] */,
-                                           const int32_t* targets /* [N] */, int64_t n, int64_t vocab, int64_t stride, float temperature);
-PK_API pk_status pk_token_logprobs_backward(pk_context* context, float* d_logits /* [N, V] */, const float* logits /* [N, V] */,
-                                            const int32_t* targets /* [N] */, const float* d_logprobs /* [N] */, const float* d_entropy /* [N] or NULL */,
+/* logprobs[i] = log softmax(logits[i] / temperature)[targets[i]]; entropy in nats. logits are float32 or bfloat16; their rows are `stride` elements
+ * apart (>= V). */
+PK_API pk_status pk_token_logprobs_forward(pk_context* context, float* logprobs /* [N] */, float* entropy /* [N] or NULL */, const void* logits /* [N, V] */,
+                                           const int32_t* targets /* [N] */, pk_dtype type, int64_t n, int64_t vocab, int64_t stride, float temperature);
+/* d_logits is of d_logits_type: float32, or as logits (and may then be logits itself). Its rows lie as those of logits; padding gets zeros. */
+PK_API pk_status pk_token_logprobs_backward(pk_context* context, void* d_logits /* [N, V] */, const void* logits /* [N, V] */, const int32_t* targets /* [N] */,
+                                            const float* d_logprobs /* [N] */, const float* d_entropy /* [N] or NULL */, pk_dtype type, pk_dtype d_logits_type,
                                             int64_t n, int64_t vocab, int64_t stride, float temperature);
 
 /* The same on logits = hidden @ weight^T, which are never held. hidden and weight are of one type, float32 or bfloat16. log_sum_exp and entropy are

@@ -125,11 +125,12 @@ class Backend : public Memory {
   virtual void scatter_rows(Tensor out /*[N,C] T, zeroed first*/, Tensor in /*[R,C] T*/, const int32_t* rows /*[R], distinct*/) = 0;
 
   // --- token log-probabilities (token_logprobs.cpp, linear_logprobs.cpp) --------------------------------------------
-  // logprobs[i] = log softmax(logits[i] / temperature)[targets[i]]; entropy in nats. logits may have a row stride >= V.
-  virtual void token_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/,
-                                      int64_t n, int64_t vocab, int64_t stride, float temperature) = 0;
-  virtual void token_logprobs_backward(float* d_logits /*[N,V]*/, const float* logits /*[N,V]*/, const int32_t* targets /*[N]*/,
-                                       const float* d_logprobs /*[N]*/, const float* d_entropy /*[N] or null*/, int64_t n, int64_t vocab, int64_t stride,
+  // logprobs[i] = log softmax(logits[i] / temperature)[targets[i]]; entropy in nats. The first V columns of logits count, the rest is padding.
+  virtual void token_logprobs_forward(float* logprobs /*[N]*/, float* entropy /*[N] or null*/, Tensor logits /*[N,>=V] f32 or bf16*/,
+                                      const int32_t* targets /*[N]*/, int64_t vocab, float temperature) = 0;
+  // Padding gets zeros.
+  virtual void token_logprobs_backward(Tensor d_logits /*[N,>=V] f32 or as logits, may then be logits*/, Tensor logits /*[N,>=V] f32 or bf16*/,
+                                       const int32_t* targets /*[N]*/, const float* d_logprobs /*[N]*/, const float* d_entropy /*[N] or null*/, int64_t vocab,
                                        float temperature) = 0;
   // The same on logits = hidden @ weight^T, which are never held: at most 64 MiB of scratch (512 on a GPU). lse [N] (of logits/temperature) is saved for the
   // backward.

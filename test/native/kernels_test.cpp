@@ -57,10 +57,11 @@ void logprobs_case(Backend& backend, Random& random, int64_t n, int64_t vocab) {
   auto targets = random.tokens(n, vocab);
   auto d_logprobs = random.values<float>(n), d_entropy = random.values<float>(n);
   Exact<float> out(new float[n]), entropy(new float[n]), d_logits(new float[n * stride]);
-  backend.token_logprobs_forward(out.get(), entropy.get(), logits.get(), targets.get(), n, vocab, stride, 0.7f);
-  backend.token_logprobs_forward(out.get(), nullptr, logits.get(), targets.get(), n, vocab, stride, 1.0f);
-  backend.token_logprobs_backward(d_logits.get(), logits.get(), targets.get(), d_logprobs.get(), d_entropy.get(), n, vocab, stride, 0.7f);
-  backend.token_logprobs_backward(logits.get(), logits.get(), targets.get(), d_logprobs.get(), nullptr, n, vocab, stride, 1.0f);
+  Tensor in(logits.get(), n, stride), d(d_logits.get(), n, stride);
+  backend.token_logprobs_forward(out.get(), entropy.get(), in, targets.get(), vocab, 0.7f);
+  backend.token_logprobs_forward(out.get(), nullptr, in, targets.get(), vocab, 1.0f);
+  backend.token_logprobs_backward(d, in, targets.get(), d_logprobs.get(), d_entropy.get(), vocab, 0.7f);
+  backend.token_logprobs_backward(in, in, targets.get(), d_logprobs.get(), nullptr, vocab, 1.0f);
 }
 
 template <class T>

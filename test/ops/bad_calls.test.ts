@@ -5,7 +5,9 @@ import * as kernels from "../../ts/kernels.ts";
 import { native } from "../../ts/native/addon.ts";
 import { Random } from "../reference/random.ts";
 
-const CALLS = 10_000;
+// DeviceArrays are on "cpu", or on "cuda" when test/native/cuda_addon runs this file, whose shim is slow.
+const device = (process.env.PRIMEKIT_TEST_DEVICE ?? "cpu") as "cpu" | "cuda";
+const CALLS = device === "cpu" ? 10_000 : 2_000;
 const exported: Record<string, unknown> = { ...kernels };
 afterAll(() => native().setThreads(0));
 
@@ -68,7 +70,15 @@ const detached = () => {
   return array;
 };
 
+const freed = () => {
+  const array = kernels.DeviceArray.from(new Float32Array(5), { device });
+  array.free();
+  return array;
+};
+const onDevice: Make = (random) => kernels.DeviceArray.from(random.next() < 0.5 ? randomFloats(random) : randomInts(random), { device });
+
 const junk: Make[] = [
+  onDevice, onDevice, freed, () => ({ handle: {} }), () => ({ handle: undefined }), constant("cuda"),
   constant(undefined), constant(null), constant(true), constant(""), constant("token-mean"), constant("released"), constant(12n), constant(Symbol("s")), () => ({}), () => [], () => [1, 2, 3], () => () => 1,
   () => new Uint8Array(20), () => new Uint16Array(20), () => new BigInt64Array(4), () => new DataView(new ArrayBuffer(20)), () => new ArrayBuffer(20), () => new SharedArrayBuffer(20), () => new Date(Number.NaN), () => new Map(),
   () => Object.create(null), () => Object.create(Float32Array.prototype), () => Object.setPrototypeOf({ length: 5, buffer: new ArrayBuffer(20) }, Int32Array.prototype), detached,
@@ -86,6 +96,17 @@ function randomValue(random: Random): unknown {
 /** A good value, or with some probability anything. */
 function perhaps(random: Random, make: Make, chance: number): unknown {
   return random.next() < chance ? randomValue(random) : make(random);
+}
+
+/** The arguments with every array of floats on the device instead. */
+function moved(args: unknown[]): unknown[] {
+  const move = (value: unknown) =>
+    ArrayBuffer.isView(value) && (value instanceof Float32Array || value instanceof Float64Array) && value.length > 0
+      ? kernels.DeviceArray.from(value, { device })
+      : value;
+  const options = (value: unknown) =>
+    value && Object.getPrototypeOf(value) === Object.prototype ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, move(each)])) : value;
+  return args.map((value) => options(move(value)));
 }
 
 const KERNELS = [
@@ -133,6 +154,7 @@ const nativeArguments: Record<string, string[]> = {
     "vocabSize",
     "hiddenSize",
     "temperature",
+    "no",
   ],
   implicitRewards: ["perToken", "perToken", "perRow", "perToken", "perToken", "offsets", "beta"],
   stepRewards: ["perStep", "perStep", "perToken", "offsets", "stepEnds", "stepOffsets"],
@@ -211,6 +233,7 @@ function publicCall(spec: (string | [string, string][])[]) {
       if (random.next() < 0.02) options[`typo${random.integer(0, 9)}`] = 1;
       return random.next() < chance / 4 ? randomValue(random) : options;
     });
+    if (random.next() < 0.2) return moved(args);
     return random.next() < 0.05 ? args.slice(0, random.integer(0, args.length)) : args;
   };
 }
@@ -220,6 +243,7 @@ function nativeCall(spec: string[]) {
     const chance = [0, 0.1, 0.3, 1][random.integer(0, 3)];
     const args = spec.map((name) => perhaps(random, good[name], chance));
     if (random.next() < 0.3) args.push(perhaps(random, good.cancel, chance));
+    if (random.next() < 0.2) return moved(args);
     return random.next() < 0.05 ? args.slice(0, random.integer(0, args.length)) : args;
   };
 }
@@ -233,7 +257,7 @@ function expectSound(tally: Tally): void {
 
 test("every export of ts/kernels.ts and every kernel of the addon is in the tables", () => {
   const functions = Object.entries(kernels)
-    .filter(([, value]) => typeof value === "function")
+    .filter(([, value]) => typeof value === "function" && value !== kernels.DeviceArray)
     .map(([name]) => name);
   expect(functions.sort()).toEqual(KERNELS.flatMap((name) => [name, `${name}Async`]).sort());
   for (const name of KERNELS) expect(typeof native()[name as keyof ReturnType<typeof native>]).toBe("function");

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { tokenLogprobs, tokenLogprobsAsync, tokenLogprobsBackward, tokenLogprobsBackwardAsync } from "../../ts/kernels.ts";
 import { native } from "../../ts/native/addon.ts";
-import { tokenLogprobsBackwardReference, tokenLogprobsReference } from "../reference/logprobs.ts";
+import { toBfloat16, tokenLogprobsBackwardReference, tokenLogprobsReference } from "../reference/logprobs.ts";
 import { atOddOffset, expectClose, finiteDifferences, Random, sameBits } from "../reference/random.ts";
 
 const random = new Random(1);
@@ -206,5 +206,78 @@ describe("aborting", () => {
     const logits = new Float32Array(new ArrayBuffer(16, { maxByteLength: 64 }));
     await expect(tokenLogprobsAsync(logits, Int32Array.of(0), { vocabSize: 4 })).rejects.toThrow("resizable");
     expect(tokenLogprobs(logits, Int32Array.of(0), { vocabSize: 4 }).logprobs[0]).toBeCloseTo(-Math.log(4), 6);
+  });
+});
+
+describe("bfloat16 logits", () => {
+  const widen = (bits: ArrayLike<number>) => new Float32Array(Uint32Array.from(bits, (b) => b * 65536).buffer);
+
+  for (const [n, vocabSize, temperature] of [
+    [1, 1, 1],
+    [5, 33, 0.7],
+    [9, 1003, 1],
+    [2, 16385, 1.4],
+    [2, QWEN_VOCAB, 1],
+  ] as const) {
+    test(`agree with float64: [${n}, ${vocabSize}] at temperature ${temperature}, padded rows at any address, -Inf among them`, () => {
+      const rowStride = vocabSize + (n % 2) * 7;
+      const { bits, rounded } = toBfloat16(random.normals(n * rowStride, 4));
+      const targets = random.tokens(n, vocabSize);
+      if (vocabSize > 100) {
+        for (let j = 0; j < 40; j++) [bits[j], rounded[j]] = [0xff80, Number.NEGATIVE_INFINITY];
+        targets[0] = 50;
+      }
+      const wanted = tokenLogprobsReference(rounded, targets, vocabSize, temperature, rowStride);
+      const { logprobs, entropy } = tokenLogprobs(atOddOffset(bits), targets, { vocabSize, temperature, rowStride });
+      for (let i = 0; i < n; i++) {
+        expect(Math.abs(logprobs[i] - wanted.logprobs[i])).toBeLessThanOrEqual(1e-5 * Math.max(Math.abs(wanted.logprobs[i]), 0.1));
+        expect(Math.abs(entropy[i] - wanted.entropy[i])).toBeLessThanOrEqual(1e-5 * Math.max(wanted.entropy[i], 0.1));
+      }
+    });
+  }
+
+  test("the gradient: in float32 as exact as ever, in bfloat16 rounded once, in place of the logits too", () => {
+    for (const [n, vocabSize] of [
+      [4, 77],
+      [2, 40001],
+    ]) {
+      const { bits, rounded } = toBfloat16(random.normals(n * vocabSize, 3));
+      const targets = random.tokens(n, vocabSize);
+      const [dLogprobs, dEntropy] = [random.normals(n), random.normals(n)];
+      const wanted = tokenLogprobsBackwardReference(rounded, targets, dLogprobs, dEntropy, vocabSize);
+      const out = { dLogits: new Float32Array(n * vocabSize) };
+      expect(tokenLogprobsBackward(bits, targets, dLogprobs, { vocabSize, dEntropy, out }).dLogits).toBe(out.dLogits);
+      expectClose(out.dLogits, wanted, 1e-5);
+      const { dLogits } = tokenLogprobsBackward(bits, targets, dLogprobs, { vocabSize, dEntropy });
+      expect(dLogits).toBeInstanceOf(Uint16Array);
+      const values = widen(dLogits as Uint16Array);
+      for (let j = 0; j < values.length; j++) expect(Math.abs(values[j] - out.dLogits[j])).toBeLessThanOrEqual(2 ** -8 * Math.abs(out.dLogits[j]));
+      tokenLogprobsBackward(bits, targets, dLogprobs, { vocabSize, dEntropy, out: { dLogits: bits } });
+      expect(bits).toEqual(dLogits as Uint16Array);
+    }
+  });
+
+  test("NaN and +Inf make their row NaN, nothing but -Inf too; a row without incoming gradient gets zeros", () => {
+    const bits = Uint16Array.of(0, 0x7fc0, 0, 0, 0x7f80, 0, 0xff80, 0xff80, 0xff80, 0xffc1, 0, 0);
+    const { logprobs, entropy } = tokenLogprobs(bits, new Int32Array(4), { vocabSize: 3 });
+    expect([...logprobs, ...entropy]).toEqual(Array(8).fill(Number.NaN));
+    const { dLogits } = tokenLogprobsBackward(bits, new Int32Array(4), new Float32Array(4), { vocabSize: 3 });
+    expect(Array.from(dLogits)).toEqual(Array(12).fill(0));
+  });
+
+  test("a nearly certain target keeps its small log-prob and gradient", () => {
+    const { bits, rounded } = toBfloat16(Float32Array.of(20, 0));
+    const { logprobs } = tokenLogprobs(bits, Int32Array.of(0), { vocabSize: 2 });
+    expect(Math.abs(logprobs[0] / -Math.log1p(Math.exp(-20)) - 1)).toBeLessThan(1e-5);
+    const out = { dLogits: new Float32Array(2) };
+    tokenLogprobsBackward(bits, Int32Array.of(0), Float32Array.of(1), { vocabSize: 2, out });
+    expect(Math.abs(out.dLogits[0] * (1 + Math.exp(20)) - 1)).toBeLessThan(1e-5);
+    expect(rounded).toEqual(Float32Array.of(20, 0));
+  });
+
+  test("float32 logits have no bfloat16 gradient", () => {
+    const call = () =>
+      tokenLogprobsBackward(new Float32Array(2), new Int32Array(1), new Float32Array(1), { vocabSize: 2, out: { dLogits: new Uint16Array(2) as never } });
+    expect(call).toThrow(/out\.dLogits must be a Float32Array/);
   });
 });

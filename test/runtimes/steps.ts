@@ -1,5 +1,5 @@
 // One kernel call and five training steps, printed bit by bit: the same program for every runtime.
-import { linearLogprobs, primeAdvantages } from "../../ts/kernels.ts";
+import { DeviceArray, linearLogprobs, primeAdvantages, stepRewards } from "../../ts/kernels.ts";
 import { Model } from "../../ts/model.ts";
 
 /** Values in [-1, 1) from a 32-bit linear congruence: exact integers, so equal everywhere. */
@@ -19,6 +19,10 @@ const { logprobs, entropy } = linearLogprobs(values(N * C, 1), values(V * C, 2),
 const offsets = Int32Array.of(0, 2, 4, 5, 7);
 const { advantages } = primeAdvantages({ processRewards: values(N, 3), outcomeRewards: Float32Array.of(1, 0, 0, 1), offsets, groupSize: 2 });
 
+const onDevice = DeviceArray.from(values(N, 4), { device: "cpu" });
+const { perStep } = stepRewards(onDevice, offsets, Int32Array.of(1, 0, 1), Int32Array.of(0, 1, 1, 2, 3));
+onDevice.free();
+
 const sizes = { vocabSize: V, hiddenSize: 16, intermediateSize: 32, numHiddenLayers: 2, numAttentionHeads: 4, numKeyValueHeads: 2 };
 const model = await Model.load(sizes, { dtype: "float32", seed: 5 });
 const batch = { tokens: Int32Array.from({ length: 40 }, (_, i) => (i * i * 7 + 3) % V), offsets: Int32Array.of(0, 11, 12, 40) };
@@ -36,6 +40,7 @@ const result = {
   logprobs: bits(logprobs),
   entropy: bits(entropy),
   advantages: bits(advantages),
+  perStep: bits(perStep.toHost()),
   last: bits(last),
   norms,
   tokens: Array.from(rollout.tokens),

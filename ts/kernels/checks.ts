@@ -1,6 +1,18 @@
 // Guards of the kernels' arguments. Each names the argument, what was expected and what came.
 import { rangeError, typeError } from "../errors.ts";
-import type { Floats, Matrix } from "../native/types.ts";
+import type { ArrayDType, Floats, Matrix } from "../native/types.ts";
+import { DeviceArray } from "./device_array.ts";
+
+/** float32 values on the host or a device. */
+export type Values = Float32Array | DeviceArray;
+/** Logits, activations or weights: float32 or bfloat16. */
+export type Logits = Matrix | DeviceArray;
+/** Ids and offsets: on a device they are copied to the host to be checked, so they are better left there. */
+export type Indices = Int32Array | DeviceArray;
+/** The type of a kernel's float32 arrays where its main input is an A: beside typed arrays typed arrays, beside DeviceArrays those. */
+export type Beside<A> = A extends DeviceArray ? DeviceArray : Float32Array;
+
+export const MAX_SIZE = 2 ** 31 - 1; // of one dimension
 
 type ArrayClass<T> = { new (length: number): T; readonly name: string };
 
@@ -11,7 +23,16 @@ function typed<T extends Int32Array | Float32Array>(Class: ArrayClass<T>, name: 
   return value;
 }
 
-export function float32(name: string, value: unknown, length?: number, lengthMeaning?: string): Float32Array {
+/** A DeviceArray of one of the types. Whether it is with the others, and not freed, is for the native side to say. */
+function onDevice(name: string, array: DeviceArray, dtypes: readonly ArrayDType[], length?: number, lengthMeaning?: string): DeviceArray {
+  if (!dtypes.includes(array.dtype)) throw typeError(name, `a DeviceArray of ${dtypes.join(" or ")}`, `one of ${array.dtype}`);
+  if (length !== undefined && array.length !== length)
+    throw rangeError(name, `a DeviceArray of ${length} elements${lengthMeaning ? ` (${lengthMeaning})` : ""}`, array.length);
+  return array;
+}
+
+export function float32(name: string, value: unknown, length?: number, lengthMeaning?: string): Values {
+  if (value instanceof DeviceArray) return onDevice(name, value, ["float32"], length, lengthMeaning);
   return typed(Float32Array, name, value, length, lengthMeaning);
 }
 
@@ -19,28 +40,33 @@ export function int32(name: string, value: unknown, length?: number, lengthMeani
   return typed(Int32Array, name, value, length, lengthMeaning);
 }
 
-export function optionalFloat32(name: string, value: unknown, length: number, lengthMeaning: string): Float32Array | undefined {
+export function optionalFloat32(name: string, value: unknown, length: number, lengthMeaning: string): Values | undefined {
   return value === undefined ? undefined : float32(name, value, length, lengthMeaning);
 }
 
-/** Log-probs: Float32Array or Float64Array, all of one call alike. */
-export function logProbs(name: string, value: unknown, length: number, like?: Floats): Floats {
+/** Log-probs: float32 or float64, all of one call alike. */
+export function logProbs(name: string, value: unknown, length: number, like?: Floats | DeviceArray): Floats | DeviceArray {
+  if (value instanceof DeviceArray)
+    return onDevice(name, value, like instanceof DeviceArray ? [like.dtype] : ["float32", "float64"], length, "the last offset");
   if (!(value instanceof Float32Array) && !(value instanceof Float64Array)) throw typeError(name, "a Float32Array or a Float64Array", value);
-  if (like && value.constructor !== like.constructor) throw typeError(name, `a ${like.constructor.name} like the other log-probs`, value);
+  if (like && !(like instanceof DeviceArray) && value.constructor !== like.constructor)
+    throw typeError(name, `a ${like.constructor.name} like the other log-probs`, value);
   if (value.length !== length) throw rangeError(name, `an array of ${length} elements (the last offset)`, value);
   return value;
 }
 
 /** [rows * columns] float32, or bfloat16 bits in a Uint16Array. */
-export function matrix(name: string, value: unknown, length: number, lengthMeaning: string): Matrix {
+export function matrix(name: string, value: unknown, length: number, lengthMeaning: string): Matrix | DeviceArray {
+  if (value instanceof DeviceArray) return onDevice(name, value, ["float32", "bfloat16"], length, lengthMeaning);
   if (!(value instanceof Float32Array) && !(value instanceof Uint16Array)) throw typeError(name, "a Float32Array (or a Uint16Array of bfloat16 bits)", value);
   if (value.length !== length) throw rangeError(name, `an array of ${length} elements (${lengthMeaning})`, value);
   return value;
 }
 
-/** An output: the caller's array, or a new one. */
-export function output(name: string, given: unknown, length: number): Float32Array {
-  return given === undefined ? new Float32Array(length) : float32(`out.${name}`, given, length);
+/** A float32 output: the caller's array, or a new one where `like`, an input, is. */
+export function output<A>(name: string, given: unknown, length: number, like: A): Beside<A> {
+  if (given !== undefined) return float32(`out.${name}`, given, length) as Beside<A>;
+  return (like instanceof DeviceArray ? new DeviceArray("float32", [length], like.device) : new Float32Array(length)) as Beside<A>;
 }
 
 /** Row offsets [B+1]: from 0, never decreasing, to `end` when given. */
@@ -86,6 +112,11 @@ export function oneOf<T extends string>(name: string, value: unknown, choices: r
   return value as T;
 }
 
+/** A kernel's options: its own, and those of every kernel. */
+export function kernelOptions<T extends object>(value: T, keys: readonly string[]): T {
+  return optionsOf("options", value, [...keys, "out", "device", "signal"]);
+}
+
 /** The options object, with no unknown keys. */
 export function optionsOf<T extends object>(name: string, value: T | undefined, keys: readonly string[]): T {
   if (typeof value !== "object" || value === null) throw typeError(name, "an object", value);
@@ -96,7 +127,7 @@ export function optionsOf<T extends object>(name: string, value: T | undefined, 
 }
 
 /** Group boundaries [P+1] in rows, from groupSize or groupOffsets; every group that has rows has at least `least`. */
-export function groupsOf(options: { groupSize?: number; groupOffsets?: Int32Array }, rows: number, least: 1 | 2): Int32Array {
+export function groupsOf(options: { groupSize?: number; groupOffsets?: Indices }, rows: number, least: 1 | 2): Int32Array {
   const reason = "the leave-one-out baseline of a rollout is the mean of the other rollouts of its prompt, so a group needs two";
   if (options.groupOffsets !== undefined) {
     if (options.groupSize !== undefined) throw rangeError("groupSize", "left out when groupOffsets is given", options.groupSize);

@@ -1,31 +1,48 @@
 // Implicit process rewards, rewards of steps, and PRIME's advantages.
 import { rangeError } from "../errors.ts";
 import type { Floats } from "../native/types.ts";
-import { type KernelCall, runLater, runNow, type WithSignal } from "./call.ts";
-import { flag, float32, groupsOf, int32, logProbs, numberIn, offsetsOf, oneOf, optionalFloat32, optionsOf, output } from "./checks.ts";
+import { type KernelCall, type RunOptions, runLater, runNow, type WithSignal } from "./call.ts";
+import {
+  type Beside,
+  flag,
+  float32,
+  groupsOf,
+  type Indices,
+  int32,
+  kernelOptions,
+  logProbs,
+  numberIn,
+  offsetsOf,
+  oneOf,
+  optionalFloat32,
+  optionsOf,
+  output,
+  type Values,
+} from "./checks.ts";
+import type { DeviceArray } from "./device_array.ts";
 
-export interface ImplicitRewardsOptions {
+export interface ImplicitRewardsOptions<V = Float32Array> extends RunOptions {
   beta: number; // > 0
-  out?: { rewards?: Float32Array; q?: Float32Array; scores?: Float32Array };
+  out?: { rewards?: V; q?: V; scores?: V };
 }
-export interface ImplicitRewards {
-  rewards: Float32Array; // [N] r_t = beta (log phi - log ref)
-  q: Float32Array; // [N] sum of r up to and including t, within the row
-  scores: Float32Array; // [B] q at the last token; 0 for an empty row
+export interface ImplicitRewards<V = Float32Array> {
+  rewards: V; // [N] r_t = beta (log phi - log ref)
+  q: V; // [N] sum of r up to and including t, within the row
+  scores: V; // [B] q at the last token; 0 for an empty row
 }
-export interface StepRewardsOptions {
-  out?: { cumulative?: Float32Array; perStep?: Float32Array };
+export interface StepRewardsOptions<V = Float32Array> extends RunOptions {
+  out?: { cumulative?: V; perStep?: V };
 }
-export interface StepRewards {
-  cumulative: Float32Array; // [S] q at the step's end
-  perStep: Float32Array; // [S] differences of those within the row
+export interface StepRewards<V = Float32Array> {
+  cumulative: V; // [S] q at the step's end
+  perStep: V; // [S] differences of those within the row
 }
-export interface PrimeAdvantagesOptions {
-  processRewards?: Float32Array; // [N]
-  outcomeRewards?: Float32Array; // [B]
-  offsets: Int32Array; // [B+1]
+export interface PrimeAdvantagesOptions<V = Float32Array> extends RunOptions {
+  processRewards?: V; // [N]
+  outcomeRewards?: V; // [B]
+  offsets: Indices; // [B+1]
   groupSize?: number; // rows per prompt, >= 2; or
-  groupOffsets?: Int32Array; // [P+1] in rows
+  groupOffsets?: Indices; // [P+1] in rows
   gammaProcess?: number; // 0..1, default 1
   gammaOutcome?: number; // 0..1, default 1
   processCoef?: number; // default 1; 0 leaves the source out
@@ -33,29 +50,34 @@ export interface PrimeAdvantagesOptions {
   baseline?: "leave-one-out" | "released";
   normalizeProcess?: "batch" | "none";
   whiten?: boolean; // default true
-  out?: { advantages?: Float32Array; returns?: Float32Array };
+  out?: { advantages?: V; returns?: V };
 }
-export interface PrimeAdvantages {
-  advantages: Float32Array; // [N]
-  returns: Float32Array; // [N] before whitening
+export interface PrimeAdvantages<V = Float32Array> {
+  advantages: V; // [N]
+  returns: V; // [N] before whitening
 }
 
 const last = (offsets: Int32Array) => offsets[offsets.length - 1];
 
-function implicitCall(prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, options: ImplicitRewardsOptions): KernelCall<ImplicitRewards> {
-  const o = optionsOf("options", options, ["beta", "out", "signal"]);
+function implicitCall<A extends Floats | DeviceArray>(
+  prmLogprobs: A,
+  refLogprobs: A,
+  offsets: Indices,
+  options: ImplicitRewardsOptions<Beside<A>>,
+): KernelCall<ImplicitRewards<Beside<A>>> {
+  const o = kernelOptions(options, ["beta"]);
   const rows = offsetsOf("offsets", offsets);
   const prm = logProbs("prmLogprobs", prmLogprobs, last(rows));
   const ref = logProbs("refLogprobs", refLogprobs, last(rows), prm);
   const beta = numberIn("beta", o.beta, 1e-30, 1e30);
   const out = optionsOf("out", o.out ?? {}, ["rewards", "q", "scores"]);
   const result = {
-    rewards: output("rewards", out.rewards, prm.length),
-    q: output("q", out.q, prm.length),
-    scores: output("scores", out.scores, rows.length - 1),
+    rewards: output("rewards", out.rewards, prm.length, prmLogprobs),
+    q: output("q", out.q, prm.length, prmLogprobs),
+    scores: output("scores", out.scores, rows.length - 1, prmLogprobs),
   };
   return {
-    run: (addon, cancel) => addon.implicitRewards(result.rewards, result.q, result.scores, prm, ref, rows, beta, cancel),
+    run: (addon, ...how) => addon.implicitRewards(result.rewards, result.q, result.scores, prm, ref, rows, beta, ...how),
     result: () => result,
     arrays: [prm, ref, rows, result.rewards, result.q, result.scores],
   };
@@ -72,8 +94,14 @@ function checkStepEnds(stepEnds: Int32Array, stepOffsets: Int32Array, offsets: I
   }
 }
 
-function stepCall(q: Float32Array, offsets: Int32Array, stepEnds: Int32Array, stepOffsets: Int32Array, options: StepRewardsOptions): KernelCall<StepRewards> {
-  const o = optionsOf("options", options, ["out", "signal"]);
+function stepCall<A extends Values>(
+  q: A,
+  offsets: Indices,
+  stepEnds: Indices,
+  stepOffsets: Indices,
+  options: StepRewardsOptions<Beside<A>>,
+): KernelCall<StepRewards<Beside<A>>> {
+  const o = kernelOptions(options, []);
   const rows = offsetsOf("offsets", offsets);
   const sums = float32("q", q, last(rows), "the last offset");
   const ends = int32("stepEnds", stepEnds);
@@ -81,9 +109,9 @@ function stepCall(q: Float32Array, offsets: Int32Array, stepEnds: Int32Array, st
   if (steps.length !== rows.length) throw rangeError("stepOffsets", `an Int32Array of ${rows.length} elements, like offsets`, steps);
   checkStepEnds(ends, steps, rows);
   const out = optionsOf("out", o.out ?? {}, ["cumulative", "perStep"]);
-  const result = { cumulative: output("cumulative", out.cumulative, ends.length), perStep: output("perStep", out.perStep, ends.length) };
+  const result = { cumulative: output("cumulative", out.cumulative, ends.length, q), perStep: output("perStep", out.perStep, ends.length, q) };
   return {
-    run: (addon, cancel) => addon.stepRewards(result.cumulative, result.perStep, sums, rows, ends, steps, cancel),
+    run: (addon, ...how) => addon.stepRewards(result.cumulative, result.perStep, sums, rows, ends, steps, ...how),
     result: () => result,
     arrays: [sums, rows, ends, steps, result.cumulative, result.perStep],
   };
@@ -91,11 +119,11 @@ function stepCall(q: Float32Array, offsets: Int32Array, stepEnds: Int32Array, st
 
 const ADVANTAGE_KEYS = [
   ...["processRewards", "outcomeRewards", "offsets", "groupSize", "groupOffsets", "gammaProcess", "gammaOutcome", "processCoef", "outcomeCoef"],
-  ...["baseline", "normalizeProcess", "whiten", "out", "signal"],
+  ...["baseline", "normalizeProcess", "whiten"],
 ];
 
-function advantagesCall(options: PrimeAdvantagesOptions): KernelCall<PrimeAdvantages> {
-  const o = optionsOf("options", options, ADVANTAGE_KEYS);
+function advantagesCall<V extends Values>(options: PrimeAdvantagesOptions<V>): KernelCall<PrimeAdvantages<Beside<V>>> {
+  const o = kernelOptions(options, ADVANTAGE_KEYS);
   const rows = offsetsOf("offsets", o.offsets);
   const tokens = last(rows);
   const groups = groupsOf(o, rows.length - 1, 2);
@@ -108,10 +136,11 @@ function advantagesCall(options: PrimeAdvantagesOptions): KernelCall<PrimeAdvant
   const batch = oneOf("normalizeProcess", o.normalizeProcess ?? "none", ["batch", "none"]) === "batch";
   const whiten = flag("whiten", o.whiten ?? true);
   const out = optionsOf("out", o.out ?? {}, ["advantages", "returns"]);
-  const result = { advantages: output("advantages", out.advantages, tokens), returns: output("returns", out.returns, tokens) };
+  const like = (process ?? outcome) as V;
+  const result = { advantages: output("advantages", out.advantages, tokens, like), returns: output("returns", out.returns, tokens, like) };
   return {
-    run: (addon, cancel) =>
-      addon.primeAdvantages(result.advantages, result.returns, process, outcome, rows, groups, ...gammas, ...coefs, released, batch, whiten, cancel),
+    run: (addon, ...how) =>
+      addon.primeAdvantages(result.advantages, result.returns, process, outcome, rows, groups, ...gammas, ...coefs, released, batch, whiten, ...how),
     result: () => result,
     arrays: [rows, groups, process, outcome, result.advantages, result.returns],
   };
@@ -122,36 +151,41 @@ function advantagesCall(options: PrimeAdvantagesOptions): KernelCall<PrimeAdvant
  * sums and row scores. Sums run in float64. Where both log-probs are the same infinity the ratio counts as 0; an infinite one
  * on one side gives an infinite reward. The last token (EOS) carries a reward like any other.
  */
-export function implicitRewards(prmLogprobs: Floats, refLogprobs: Floats, offsets: Int32Array, options: ImplicitRewardsOptions): ImplicitRewards {
-  return runNow(implicitCall(prmLogprobs, refLogprobs, offsets, options));
+export function implicitRewards<A extends Floats | DeviceArray>(
+  prmLogprobs: A,
+  refLogprobs: A,
+  offsets: Indices,
+  options: ImplicitRewardsOptions<Beside<A>>,
+): ImplicitRewards<Beside<A>> {
+  return runNow(implicitCall<A>, prmLogprobs, refLogprobs, offsets, options);
 }
-export async function implicitRewardsAsync(
-  prmLogprobs: Floats,
-  refLogprobs: Floats,
-  offsets: Int32Array,
-  options: WithSignal<ImplicitRewardsOptions>,
-): Promise<ImplicitRewards> {
-  return runLater(implicitCall(prmLogprobs, refLogprobs, offsets, options), options.signal);
+export async function implicitRewardsAsync<A extends Floats | DeviceArray>(
+  prmLogprobs: A,
+  refLogprobs: A,
+  offsets: Indices,
+  options: WithSignal<ImplicitRewardsOptions<Beside<A>>>,
+): Promise<ImplicitRewards<Beside<A>>> {
+  return runLater(implicitCall<A>, prmLogprobs, refLogprobs, offsets, options);
 }
 
 /** Rewards of steps: q at each step's last token (stepEnds, positions inside the row, increasing) and the differences. stepOffsets [B+1] splits the steps by row. */
-export function stepRewards(
-  q: Float32Array,
-  offsets: Int32Array,
-  stepEnds: Int32Array,
-  stepOffsets: Int32Array,
-  options: StepRewardsOptions = {},
-): StepRewards {
-  return runNow(stepCall(q, offsets, stepEnds, stepOffsets, options));
+export function stepRewards<A extends Values>(
+  q: A,
+  offsets: Indices,
+  stepEnds: Indices,
+  stepOffsets: Indices,
+  options: StepRewardsOptions<Beside<A>> = {},
+): StepRewards<Beside<A>> {
+  return runNow(stepCall<A>, q, offsets, stepEnds, stepOffsets, options);
 }
-export async function stepRewardsAsync(
-  q: Float32Array,
-  offsets: Int32Array,
-  stepEnds: Int32Array,
-  stepOffsets: Int32Array,
-  options: WithSignal<StepRewardsOptions> = {},
-): Promise<StepRewards> {
-  return runLater(stepCall(q, offsets, stepEnds, stepOffsets, options), options.signal);
+export async function stepRewardsAsync<A extends Values>(
+  q: A,
+  offsets: Indices,
+  stepEnds: Indices,
+  stepOffsets: Indices,
+  options: WithSignal<StepRewardsOptions<Beside<A>>> = {},
+): Promise<StepRewards<Beside<A>>> {
+  return runLater(stepCall<A>, q, offsets, stepEnds, stepOffsets, options);
 }
 
 /**
@@ -163,9 +197,11 @@ export async function stepRewardsAsync(
  * An empty row has no tokens, but counts in its group (average process reward 0). A non-finite reward makes its group's returns
  * non-finite, and with whitening the whole batch's: the update is then to be skipped.
  */
-export function primeAdvantages(options: PrimeAdvantagesOptions): PrimeAdvantages {
-  return runNow(advantagesCall(options));
+export function primeAdvantages<V extends Values = Float32Array>(options: PrimeAdvantagesOptions<V>): PrimeAdvantages<Beside<V>> {
+  return runNow(advantagesCall<V>, options);
 }
-export async function primeAdvantagesAsync(options: WithSignal<PrimeAdvantagesOptions>): Promise<PrimeAdvantages> {
-  return runLater(advantagesCall(options), options.signal);
+export async function primeAdvantagesAsync<V extends Values = Float32Array>(
+  options: WithSignal<PrimeAdvantagesOptions<V>>,
+): Promise<PrimeAdvantages<Beside<V>>> {
+  return runLater(advantagesCall<V>, options);
 }

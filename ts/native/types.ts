@@ -4,6 +4,24 @@ export type Floats = Float32Array | Float64Array;
 /** float32, or bfloat16 as its 16 bits. */
 export type Matrix = Float32Array | Uint16Array;
 
+export type ArrayDType = "float32" | "float64" | "bfloat16" | "int32";
+export type HostArray = Float32Array | Float64Array | Uint16Array | Int32Array;
+
+/** Memory of a device. With `later` true a call runs on the compute thread and returns a promise. */
+export interface NativeDeviceArray {
+  clear(later: boolean): unknown;
+  write(source: HostArray, later: boolean): unknown;
+  read(target: HostArray, later: boolean): unknown;
+  free(): void;
+}
+/** What a kernel takes in place of a typed array: a DeviceArray of ts/kernels. */
+export interface DeviceHandle {
+  readonly handle: NativeDeviceArray | undefined; // undefined once freed
+}
+type FloatValues = Float32Array | DeviceHandle;
+type LogProbs = Floats | DeviceHandle;
+type MatrixValues = Matrix | DeviceHandle;
+
 /** Stops a long job when its first element becomes non-zero; backed by a SharedArrayBuffer. */
 export type CancelFlag = Int32Array;
 export type NativeProgress = (done: number, total: number) => void;
@@ -164,82 +182,91 @@ export interface NativePpoResult {
   entropy: number;
 }
 
-/** The kernels: outputs first. With a cancel flag as last argument a call runs on the compute thread and returns a promise of its result. */
+/**
+ * The kernels: outputs first. With a cancel flag a call runs on the compute thread and returns a promise of its result. A device is where
+ * typed arrays are to be worked on; DeviceArrays are where they are.
+ */
 export interface KernelExports {
   tokenLogprobs(
-    logprobs: Float32Array,
-    entropy: Float32Array | undefined,
-    logits: Float32Array,
+    logprobs: FloatValues,
+    entropy: FloatValues | undefined,
+    logits: MatrixValues,
     targets: Int32Array,
     vocabSize: number,
     rowStride: number,
     temperature: number,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
   tokenLogprobsBackward(
-    dLogits: Float32Array,
-    logits: Float32Array,
+    dLogits: MatrixValues,
+    logits: MatrixValues,
     targets: Int32Array,
-    dLogprobs: Float32Array,
-    dEntropy: Float32Array | undefined,
+    dLogprobs: FloatValues,
+    dEntropy: FloatValues | undefined,
     vocabSize: number,
     rowStride: number,
     temperature: number,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
-  /** hidden and weight: Float32Array, or Uint16Array of bfloat16 bits. */
+  /** hidden and weight: FloatValues, or Uint16Array of bfloat16 bits. */
   linearLogprobs(
-    logprobs: Float32Array,
-    entropy: Float32Array | undefined,
-    logSumExp: Float32Array,
-    hidden: Matrix,
-    weight: Matrix,
+    logprobs: FloatValues,
+    entropy: FloatValues | undefined,
+    logSumExp: FloatValues,
+    hidden: MatrixValues,
+    weight: MatrixValues,
     targets: Int32Array,
     vocabSize: number,
     hiddenSize: number,
     temperature: number,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
-  /** dWeight accumulates. */
   linearLogprobsBackward(
-    dHidden: Float32Array,
-    dWeight: Float32Array,
-    hidden: Matrix,
-    weight: Matrix,
+    dHidden: FloatValues,
+    dWeight: FloatValues,
+    hidden: MatrixValues,
+    weight: MatrixValues,
     targets: Int32Array,
-    logSumExp: Float32Array,
-    entropy: Float32Array | undefined,
-    dLogprobs: Float32Array,
-    dEntropy: Float32Array | undefined,
+    logSumExp: FloatValues,
+    entropy: FloatValues | undefined,
+    dLogprobs: FloatValues,
+    dEntropy: FloatValues | undefined,
     vocabSize: number,
     hiddenSize: number,
     temperature: number,
+    accumulate: boolean, // dWeight
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
   implicitRewards(
-    rewards: Float32Array,
-    q: Float32Array,
-    scores: Float32Array,
-    prmLogprobs: Floats,
-    refLogprobs: Floats,
+    rewards: FloatValues,
+    q: FloatValues,
+    scores: FloatValues,
+    prmLogprobs: LogProbs,
+    refLogprobs: LogProbs,
     offsets: Int32Array,
     beta: number,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
   stepRewards(
-    cumulative: Float32Array,
-    perStep: Float32Array,
-    q: Float32Array,
+    cumulative: FloatValues,
+    perStep: FloatValues,
+    q: FloatValues,
     offsets: Int32Array,
     stepEnds: Int32Array,
     stepOffsets: Int32Array,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
   primeAdvantages(
-    advantages: Float32Array,
-    returns: Float32Array,
-    processRewards: Float32Array | undefined,
-    outcomeRewards: Float32Array | undefined,
+    advantages: FloatValues,
+    returns: FloatValues,
+    processRewards: FloatValues | undefined,
+    outcomeRewards: FloatValues | undefined,
     offsets: Int32Array,
     groupOffsets: Int32Array,
     gammaProcess: number,
@@ -250,16 +277,17 @@ export interface KernelExports {
     normalizeBatch: boolean,
     whiten: boolean,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
   /** aggregate: 0 token-mean, 1 sequence-mean, 2 sequence-sum-mean. dualClip 0 = off. normalizer 0 = this call's own. */
   ppoClipLoss(
-    dLogprobs: Float32Array,
-    dEntropy: Float32Array | undefined,
-    logprobs: Floats,
-    oldLogprobs: Floats,
-    advantages: Float32Array,
-    entropy: Float32Array | undefined,
-    refLogprobs: Floats | undefined,
+    dLogprobs: FloatValues,
+    dEntropy: FloatValues | undefined,
+    logprobs: LogProbs,
+    oldLogprobs: LogProbs,
+    advantages: FloatValues,
+    entropy: FloatValues | undefined,
+    refLogprobs: LogProbs | undefined,
     offsets: Int32Array,
     clipLow: number,
     clipHigh: number,
@@ -269,28 +297,31 @@ export interface KernelExports {
     klCoef: number,
     normalizer: number,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): NativePpoResult | Promise<NativePpoResult>;
   prmCrossEntropyLoss(
-    dLogprobs: Float32Array,
-    probabilities: Float32Array,
-    prmLogprobs: Floats,
-    refLogprobs: Floats,
+    dLogprobs: FloatValues,
+    probabilities: FloatValues,
+    prmLogprobs: LogProbs,
+    refLogprobs: LogProbs,
     offsets: Int32Array,
-    labels: Float32Array,
+    labels: FloatValues,
     beta: number,
     normalizer: number,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
   prmDpoLoss(
-    dLogprobs: Float32Array,
-    prmLogprobs: Floats,
-    refLogprobs: Floats,
+    dLogprobs: FloatValues,
+    prmLogprobs: LogProbs,
+    refLogprobs: LogProbs,
     offsets: Int32Array,
-    labels: Float32Array,
+    labels: FloatValues,
     groupOffsets: Int32Array,
-    groupScores: Float32Array | undefined,
+    groupScores: FloatValues | undefined,
     beta: number,
     cancel?: CancelFlag,
+    device?: "cpu" | "cuda",
   ): unknown;
   /** Bytes per second that all threads read, and copy (bytes read plus bytes written); best of `repeats`. */
   memoryBandwidth(megabytes: number, repeats: number): { read: number; copy: number };
@@ -318,6 +349,12 @@ export interface NativeMemoryPlan {
 }
 
 export interface NativeAddon extends KernelExports {
+  /** Memory of `length` elements, on "cuda" taken on first use. */
+  NativeDeviceArray: new (
+    device: "cpu" | "cuda",
+    dtype: ArrayDType,
+    length: number,
+  ) => NativeDeviceArray;
   info(): NativeInfo;
   ops: NativeOps;
   cudaState(): NativeCudaState;

@@ -25,9 +25,7 @@ void calibrate(Bench& b) {
   b.report.rates(2.0 * as_double(bytes) / copy, 2.0 * as_double(n) * as_double(n) * as_double(n) / matrix);
 }
 
-// Of logits in either type; a backend that takes float32 alone measures that.
-template <class On>
-void token_logprobs(On& on, Bench& b, DType dtype) {
+void token_logprobs(Bench& b, DType dtype) {
   int64_t n = scaled(8192), v = scaled(151936);
   Tensor logprobs = b.tensor(DType::f32, n, 1), entropy = b.tensor(DType::f32, n, 1);
   int32_t* targets = b.integers(ids(n, v));
@@ -36,13 +34,8 @@ void token_logprobs(On& on, Bench& b, DType dtype) {
   Result forward{half ? "logits_bf16" : "logits_f32", std::string("token_logprobs [8192 x 151936] ") + (half ? "bf16" : "f32") + ", with entropy",
                  as_double(logits.bytes())};
   Result backward{half ? "logits_bf16_backward" : "logits_f32_backward", "  its gradient, in place", 2 * as_double(logits.bytes())};
-  if constexpr (requires { on.token_logprobs_forward(nullptr, nullptr, logits, nullptr, v, 1.0f); }) {
-    b.measure(forward, [&] { on.token_logprobs_forward(logprobs.f32(), entropy.f32(), logits, targets, v, 1); });
-    b.measure(backward, [&] { on.token_logprobs_backward(logits, logits, targets, logprobs.f32(), entropy.f32(), v, 1); });
-  } else if (!half) {
-    b.measure(forward, [&] { on.token_logprobs_forward(logprobs.f32(), entropy.f32(), logits.f32(), targets, n, v, v, 1); });
-    b.measure(backward, [&] { on.token_logprobs_backward(logits.f32(), logits.f32(), targets, logprobs.f32(), entropy.f32(), n, v, v, 1); });
-  }
+  b.measure(forward, [&] { b.on.token_logprobs_forward(logprobs.f32(), entropy.f32(), logits, targets, v, 1); });
+  b.measure(backward, [&] { b.on.token_logprobs_backward(logits, logits, targets, logprobs.f32(), entropy.f32(), v, 1); });
 }
 
 void linear_logprobs(Bench& b, bool large) {
@@ -133,7 +126,7 @@ void optimizer(Bench& b, DType moments) {
 
 using Part = std::function<void(Bench&)>;
 const std::vector<std::pair<std::string, std::vector<Part>>> kParts = {
-    {"logits", {[](Bench& b) { token_logprobs(b.on, b, DType::bf16); }, [](Bench& b) { token_logprobs(b.on, b, DType::f32); }}},
+    {"logits", {[](Bench& b) { token_logprobs(b, DType::bf16); }, [](Bench& b) { token_logprobs(b, DType::f32); }}},
     {"linear", {[](Bench& b) { linear_logprobs(b, true); }, [](Bench& b) { linear_logprobs(b, false); }}},
     {"rewards", {rewards}},
     {"attention",

@@ -30,6 +30,8 @@ function logprobCases(random: Random): string[] {
   const [targets, dLogprobs, dEntropy] = [random.tokens(n, vocab), random.normals(n), random.normals(n)];
   const logits = random.normals(n * vocab, 2);
   const scores = tokenLogprobsReference(logits, targets, vocab, TEMPERATURE);
+  const half = toBfloat16(logits);
+  const halfScores = tokenLogprobsReference(half.rounded, targets, vocab, TEMPERATURE);
   const hidden = toBfloat16(random.normals(n * hiddenSize));
   const weight = toBfloat16(random.normals(vocab * hiddenSize, 0.3));
   const projected = project(hidden.rounded, weight.rounded, hiddenSize);
@@ -41,6 +43,9 @@ function logprobCases(random: Random): string[] {
     ...[array("int32_t", "targets", targets), array("float", "d_logprobs", dLogprobs), array("float", "d_entropy", dEntropy)],
     ...[array("float", "logits", logits), array("double", "want_logprobs", scores.logprobs), array("double", "want_entropy", scores.entropy)],
     array("double", "want_d_logits", tokenLogprobsBackwardReference(logits, targets, dLogprobs, dEntropy, vocab, TEMPERATURE)),
+    ...[array("uint16_t", "logits_bf16", half.bits), array("double", "want_half_logprobs", halfScores.logprobs)],
+    array("double", "want_half_entropy", halfScores.entropy),
+    array("double", "want_half_d_logits", tokenLogprobsBackwardReference(half.rounded, targets, dLogprobs, dEntropy, vocab, TEMPERATURE)),
     ...[array("float", "hidden", hidden.rounded), array("uint16_t", "hidden_bf16", hidden.bits)],
     ...[array("float", "weight", weight.rounded), array("uint16_t", "weight_bf16", weight.bits)],
     ...[array("double", "want_linear_logprobs", linear.logprobs), array("double", "want_linear_entropy", linear.entropy)],

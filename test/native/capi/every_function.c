@@ -41,12 +41,21 @@ static void expect_error(const pk_context *context, pk_status status, pk_status 
 
 static void test_token_logprobs(pk_context *c) {
   float logprobs[kScored], h[kScored], d_logits[kScored * kVocab];
-  expect_ok(c, "token_logprobs", pk_token_logprobs_forward(c, logprobs, h, logits, targets, kScored, kVocab, kVocab, (float)temperature));
+  expect_ok(c, "token_logprobs", pk_token_logprobs_forward(c, logprobs, h, logits, targets, PK_FLOAT32, kScored, kVocab, kVocab, (float)temperature));
   compare("logprobs", logprobs, want_logprobs, kScored, 2e-6);
   compare("entropy", h, want_entropy, kScored, 2e-6);
   expect_ok(c, "token_logprobs_backward",
-            pk_token_logprobs_backward(c, d_logits, logits, targets, d_logprobs, d_entropy, kScored, kVocab, kVocab, (float)temperature));
+            pk_token_logprobs_backward(c, d_logits, logits, targets, d_logprobs, d_entropy, PK_FLOAT32, PK_FLOAT32, kScored, kVocab, kVocab,
+                                       (float)temperature));
   compare("d_logits", d_logits, want_d_logits, kScored * kVocab, 1e-5);
+  expect_ok(c, "token_logprobs of bfloat16",
+            pk_token_logprobs_forward(c, logprobs, h, logits_bf16, targets, PK_BFLOAT16, kScored, kVocab, kVocab, (float)temperature));
+  compare("logprobs of bfloat16", logprobs, want_half_logprobs, kScored, 2e-6);
+  compare("entropy of bfloat16", h, want_half_entropy, kScored, 2e-6);
+  expect_ok(c, "token_logprobs_backward of bfloat16",
+            pk_token_logprobs_backward(c, d_logits, logits_bf16, targets, d_logprobs, d_entropy, PK_BFLOAT16, PK_FLOAT32, kScored, kVocab, kVocab,
+                                       (float)temperature));
+  compare("d_logits of bfloat16", d_logits, want_half_d_logits, kScored * kVocab, 1e-5);
 }
 
 static void test_linear_logprobs(pk_context *c, pk_dtype type, const void *h, const void *w, double tolerance) {
@@ -155,9 +164,9 @@ static void test_misuse(pk_context *c) {
   bad[2] = 1;
   expect_error(c, pk_implicit_rewards(c, out, more, scores, prm, ref, bad, PK_FLOAT32, kTokens, kRows, beta), PK_INVALID_ARGUMENT,
                "offsets must not decrease, but offsets[2] is 1 after 5.");
-  expect_error(c, pk_token_logprobs_forward(c, out, NULL, logits, offsets, kRows, 5, 5, 1), PK_INVALID_ARGUMENT,
+  expect_error(c, pk_token_logprobs_forward(c, out, NULL, logits, offsets, PK_FLOAT32, kRows, 5, 5, 1), PK_INVALID_ARGUMENT,
                "targets must be from 0 to 4, but targets[1] is 5.");
-  expect_error(c, pk_token_logprobs_forward(c, out, NULL, logits, targets, kScored, kVocab, kVocab, 0), PK_INVALID_ARGUMENT,
+  expect_error(c, pk_token_logprobs_forward(c, out, NULL, logits, targets, PK_FLOAT32, kScored, kVocab, kVocab, 0), PK_INVALID_ARGUMENT,
                "temperature must be a number from 1e-06 to 1e+06, but is 0.");
   expect_error(c, pk_ppo_clip_loss(c, &result, out, NULL, prm, old, advantages, NULL, NULL, offsets, PK_FLOAT32, kTokens, kRows, NULL),
                PK_INVALID_ARGUMENT, "settings must not be NULL.");

@@ -87,8 +87,8 @@ class Compare {
     for (size_t i = 0; i < arrays_.size(); ++i) PK_CHECK_WITH(again[i] == cuda_[i], "array " + std::to_string(i) + " has other bits the second time");
   }
 
-  // Every element within `tolerance` of its size and of the mean size (and 1e-7); NaN where the CPU has NaN.
-  void same(Id id, double tolerance, const std::string& what) const {
+  // Every element within `tolerance` of its size and of the mean size (and `least`); NaN where the CPU has NaN.
+  void same(Id id, double tolerance, const std::string& what, double least = 1e-7) const {
     std::vector<double> expected = values(id, cpu_[id]), got = values(id, cuda_[id]);
     double mean = 0, finite = 0;
     for (double x : expected)
@@ -96,7 +96,7 @@ class Compare {
     mean /= finite > 0 ? finite : 1;
     for (size_t i = 0; i < expected.size(); ++i) {
       double x = expected[i], y = got[i];
-      bool close = std::isnan(x) ? std::isnan(y) : std::isinf(x) ? x == y : std::fabs(x - y) <= tolerance * (std::fabs(x) + mean) + 1e-7;
+      bool close = std::isnan(x) ? std::isnan(y) : std::isinf(x) ? x == y : std::fabs(x - y) <= tolerance * (std::fabs(x) + mean) + least;
       PK_CHECK_WITH(close, what + ": element " + std::to_string(i) + " of " + std::to_string(expected.size()) + " is " + std::to_string(y) + ", on the CPU " +
                                std::to_string(x));
     }

@@ -1,4 +1,5 @@
 // Token log-probs, from logits and from hidden states, and sampling on the CUDA backend against the CPU's.
+#include <cmath>
 #include <limits>
 
 #include "compare.h"
@@ -8,14 +9,15 @@ namespace pk::test {
 static const float kInf = std::numeric_limits<float>::infinity();
 
 PK_TEST("cuda: token_logprobs") {
-  for (int64_t vocab : {1, 31, 33, 127, 1003, 1025, 9001})
-    for (int64_t pad : {0, 3})
+  for (DType type : {DType::f32, DType::bf16})
+    for (int64_t vocab : {1, 31, 33, 127, 1003, 1025, 9001, 12000})
       for (bool with_entropy : {false, true}) {
         Compare c;
-        int64_t n = vocab > 5000 ? 2 : 5, stride = vocab + pad;
-        auto logits = c.floats(DType::f32, n, stride, 1, 30.0f), targets = c.numbers(random_ids(n, vocab, 2)), logprobs = c.floats(DType::f32, n, 1, 3),
+        int64_t n = vocab > 5000 ? 2 : 5, stride = vocab + (vocab % 31 == 0 || vocab == 127 ? 3 : vocab == 33 ? 7 : 0);
+        DType d_type = with_entropy || vocab % 3 == 0 ? type : DType::f32;
+        auto logits = c.floats(type, n, stride, 1, 30.0f), targets = c.numbers(random_ids(n, vocab, 2)), logprobs = c.floats(DType::f32, n, 1, 3),
              entropy = c.floats(DType::f32, n, 1, 4), d = c.floats(DType::f32, n, 1, 5), d_entropy = c.floats(DType::f32, n, 1, 6),
-             d_logits = c.floats(DType::f32, n, stride, 7);
+             d_logits = c.floats(d_type, n, stride, 7), in_place = logits;
         if (n > 4 && vocab > 5) {
           c.set(logits, stride + 4, -kInf);
           c.set(logits, 2 * stride + 1, kInf);
@@ -26,15 +28,35 @@ PK_TEST("cuda: token_logprobs") {
         }
         c.run([&](Backend& on, const Compare::Place& p) {
           float* h = with_entropy ? p.f32(entropy) : nullptr;
-          on.token_logprobs_forward(p.f32(logprobs), h, p.f32(logits), p.ids(targets), n, vocab, stride, 0.7f);
-          on.token_logprobs_backward(p.f32(d_logits), p.f32(logits), p.ids(targets), p.f32(d), with_entropy ? p.f32(d_entropy) : nullptr, n, vocab, stride,
-                                     0.7f);
+          const float* dh = with_entropy ? p.f32(d_entropy) : nullptr;
+          on.token_logprobs_forward(p.f32(logprobs), h, p(logits), p.ids(targets), vocab, 0.7f);
+          on.token_logprobs_backward(p(d_logits), p(logits), p.ids(targets), p.f32(d), dh, vocab, 0.7f);
+          on.token_logprobs_backward(p(in_place), p(in_place), p.ids(targets), p.f32(d), dh, vocab, 0.7f);
         });
-        std::string name = "token_logprobs V=" + std::to_string(vocab);
-        c.same(logprobs, kF32, name);
-        c.same(entropy, kF32, name + " entropy");
-        c.same(d_logits, kF32, name + " gradient");
+        std::string name = "token_logprobs V=" + std::to_string(vocab) + " " + type_name(type);
+        c.same(logprobs, kF32, name, 1e-6);  // where it is nearly 0, the exponentials' last bits remain
+        c.same(entropy, kF32, name + " entropy", 1e-6);
+        c.same(d_logits, tolerance_of(d_type), name + " gradient");
+        c.same(in_place, tolerance_of(type), name + " gradient in place");
       }
+}
+
+PK_TEST("cuda: a nearly certain target keeps its small log-prob and gradient") {
+  for (DType type : {DType::f32, DType::bf16}) {
+    Compare c;
+    auto logits = c.floats(type, 1, 2, 1), targets = c.numbers(std::vector<int32_t>{0}), logprobs = c.floats(DType::f32, 1, 1, 2),
+         d = c.floats(DType::f32, 1, 1, 3), d_logits = c.floats(DType::f32, 1, 2, 4);
+    c.set(logits, 0, 20.0f);
+    c.set(logits, 1, 0.0f);
+    c.set(d, 0, 1.0f);
+    c.run([&](Backend& on, const Compare::Place& p) {
+      on.token_logprobs_forward(p.f32(logprobs), nullptr, p(logits), p.ids(targets), 2, 1.0f);
+      on.token_logprobs_backward(p(d_logits), p(logits), p.ids(targets), p.f32(d), nullptr, 2, 1.0f);
+    });
+    double small = std::log1p(std::exp(-20.0));
+    PK_CHECK(std::fabs(c.cuda_values(logprobs)[0] / -small - 1) < 1e-5);
+    PK_CHECK(std::fabs(c.cuda_values(d_logits)[0] * (1 + std::exp(20.0)) - 1) < 1e-5);
+  }
 }
 
 PK_TEST("cuda: linear_logprobs") {

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <thread>
 
 #include "../harness.h"
 #include "compare.h"
@@ -139,6 +140,26 @@ PK_TEST("cuda: a step is two launches for the norm and one each for matrices and
     model.step({1e-3f, 0.9, 0.999, 1e-8f, 0.1f, 1.0f});
     PK_CHECK(cuda_shim::kernels_launched() - before == 4);
   }
+}
+
+PK_TEST("cuda: memory that another thread takes while ops are recorded is no part of the record") {
+  auto device = make_cuda_backend();
+  void *x = device->allocate(64), *taken = nullptr;
+  auto repeated = device->make_repeated();
+  for (int call = 0; call < 3; ++call)  // the third is recorded
+    repeated->run({1}, [&] {
+      device->zero(x, 64);
+      if (call == 2) std::thread([&] { taken = device->allocate(64); }).join();
+    });
+  std::vector<float> zeros(16, 1.0f), ones(16, 1.0f);
+  device->copy_to_host(zeros.data(), taken, 64);
+  PK_CHECK_WITH(zeros == std::vector<float>(16, 0.0f), "the memory is not zeroed");
+  device->copy_from_host(taken, ones.data(), 64);
+  repeated->run({1}, [] { throw std::logic_error("recorded already"); });
+  device->copy_to_host(zeros.data(), taken, 64);
+  PK_CHECK_WITH(zeros == ones, "the record zeroes it");
+  device->release(x);
+  device->release(taken);
 }
 
 PK_TEST("cuda: a card with little shared memory computes the gradient of wide heads as well") {

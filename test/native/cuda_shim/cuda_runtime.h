@@ -41,9 +41,11 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 // Where the running thread is.
 using cuda_shim::blockDim, cuda_shim::blockIdx, cuda_shim::gridDim, cuda_shim::threadIdx;
 
+using cudaStream_t = struct CudaShimStream*;
+
 namespace cuda_shim {
-// Does the work now, or keeps it for the graph that is being recorded.
-void enqueue(std::function<void()> work);
+// Does the work now, or keeps it for the graph that is being recorded of its stream.
+void enqueue(cudaStream_t stream, std::function<void()> work);
 void count_kernel();
 
 // While one lives, guarded device memory (shim_control.h) can be read and written: kernels and copies hold one.
@@ -74,7 +76,6 @@ enum cudaError_t {
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
-using cudaStream_t = struct CudaShimStream*;
 constexpr unsigned cudaStreamNonBlocking = 1;
 
 struct cudaLaunchConfig_t {
@@ -125,7 +126,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   if (!cuda_shim::is_launchable(config->gridDim, config->blockDim, config->dynamicSmemBytes, reinterpret_cast<const void*>(kernel)))
     return cudaErrorInvalidConfiguration;
   cuda_shim::count_kernel();
-  cuda_shim::enqueue([=, shape = *config] { cuda_shim::run_grid(shape.gridDim, shape.blockDim, shape.dynamicSmemBytes, [&] { std::apply(kernel, values); }); });
+  cuda_shim::enqueue(config->stream,
+                     [=, shape = *config] { cuda_shim::run_grid(shape.gridDim, shape.blockDim, shape.dynamicSmemBytes, [&] { std::apply(kernel, values); }); });
   return cudaSuccess;
 }
 

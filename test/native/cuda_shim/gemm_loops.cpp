@@ -13,8 +13,8 @@ float element(const Tensor& t, int64_t row, int64_t col) {
 
 class LoopGemm final : public Gemm {
  public:
-  void matmul(cudaStream_t, Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const void* bias, bool accumulate) override {
-    cuda_shim::enqueue([=] { multiply(out, a, transpose_a, b, transpose_b, bias, accumulate); });
+  void matmul(cudaStream_t stream, Tensor out, Tensor a, bool transpose_a, Tensor b, bool transpose_b, const void* bias, bool accumulate) override {
+    cuda_shim::enqueue(stream, [=] { multiply(out, a, transpose_a, b, transpose_b, bias, accumulate); });
   }
 
  private:

@@ -7,6 +7,7 @@ namespace cuda_shim {
 void fail_allocations(int count);                  // the next `count` device allocations find no memory
 void fail_allocations_after(int good, int count);  // likewise, once `good` more have succeeded
 void fail_pinned(int count);                       // the same of pinned memory of the host
+void limit_memory(int64_t bytes);                  // of the device; 8 GiB unless told
 int64_t device_bytes();                            // allocated now
 int64_t device_peak();                             // the most since this was last asked
 int64_t pinned_bytes();

@@ -58,6 +58,11 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
 }
 
 inline uint32_t pack_bf16(float low, float high) { return to_bf16(low).bits | static_cast<uint32_t>(to_bf16(high).bits) << 16; }
+inline float low_bf16(uint32_t both) { return __uint_as_float(both << 16); }
+inline float high_bf16(uint32_t both) { return __uint_as_float(both & 0xffff0000u); }
+inline float max_nan(float a, float b) { return a != a || b != b ? __builtin_nanf("") : a > b ? a : b; }
+inline uint32_t max_bf16x2(uint32_t a, uint32_t b) { return pack_bf16(std::fmax(low_bf16(a), low_bf16(b)), std::fmax(high_bf16(a), high_bf16(b))); }
+inline uint32_t max_nan_bf16x2(uint32_t a, uint32_t b) { return pack_bf16(max_nan(low_bf16(a), low_bf16(b)), max_nan(high_bf16(a), high_bf16(b))); }
 inline float exp2_fast(float x) { return std::exp2(x); }
 inline float reciprocal_fast(float x) { return 1.0f / x; }
 
