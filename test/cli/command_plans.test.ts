@@ -5,13 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Choice, scoringWork, trainingWork, writingWork } from "../../ts/cli/command_plans.ts";
 import { type Plannable, planModels, renderPlan, requireMemory } from "../../ts/cli/memory_plan.ts";
+import { chooseDevice } from "../../ts/model.ts";
 import type { ModelConfig } from "../../ts/model_config.ts";
 import { tinyModel, tinyTask } from "../support/tasks.ts";
 import { run } from "./support.ts";
 
 setDefaultTimeout(120_000);
 const model: ModelConfig = { vocabSize: 4000, hiddenSize: 256, intermediateSize: 768, numHiddenLayers: 6, numAttentionHeads: 4, numKeyValueHeads: 2 };
-const training: Choice = { dtype: "float32", moments: "float32", recompute: false, maxTokensPerBatch: 8192 };
+const training: Choice = { device: "cpu", dtype: "float32", moments: "float32", recompute: false, maxTokensPerBatch: 8192 };
 const rows = { trained: { rows: 64, longest: 512 }, scored: { rows: 1000, longest: 512 } };
 
 function refusal<C>(work: Plannable<C>, available: number): string {
@@ -32,11 +33,24 @@ function optionsFrom(flags: string): Partial<Choice> {
 const kinds: Record<string, (choice: Choice) => Plannable<Choice>> = {
   "training with a reference": (c) => trainingWork(c, model, { ...rows, reference: model }),
   "training alone": (c) => trainingWork(c, model, rows),
-  scoring: ({ dtype, maxTokensPerBatch }) => scoringWork({ dtype, maxTokensPerBatch }, model, model, rows.scored),
-  writing: ({ dtype }) => writingWork({ dtype, slots: 256 }, model, { answers: 1000, promptTokens: 300, newTokens: 700 }),
-  "writing and judging": ({ dtype, maxTokensPerBatch }) =>
-    writingWork({ dtype, slots: 64, maxTokensPerBatch }, model, { answers: Number.POSITIVE_INFINITY, promptTokens: 300, newTokens: 700 }, { prm: model }),
+  scoring: ({ device, dtype, maxTokensPerBatch }) => scoringWork({ device, dtype, maxTokensPerBatch }, model, model, rows.scored),
+  writing: ({ device, dtype }) => writingWork({ device, dtype, slots: 256 }, model, { answers: 1000, promptTokens: 300, newTokens: 700 }),
+  "writing and judging": ({ device, dtype, maxTokensPerBatch }) =>
+    writingWork(
+      { device, dtype, slots: 64, maxTokensPerBatch },
+      model,
+      { answers: Number.POSITIVE_INFINITY, promptTokens: 300, newTokens: 700 },
+      { prm: model },
+    ),
 };
+
+test("the plan is for the device that was asked for", () => {
+  const devices = (["cpu", "cuda", "auto"] as const).map((device) => {
+    const work = trainingWork({ ...training, device }, model, rows);
+    return work.plan(work.config).device;
+  });
+  expect(devices).toEqual(["cpu", "cuda", chooseDevice("auto")]);
+});
 
 describe("what does not fit is refused, with options that would make it fit", () => {
   for (const [name, workOf] of Object.entries(kinds)) {

@@ -155,21 +155,19 @@ test("available is what the kernel says, within the limits of all control groups
 
 test("plan prints the table for a directory, for a config.json alone and for the built-in task", () => {
   const dir = fixtureDir("qwen2_tied");
-  const [ofDirectory, ofFile] = [dir, join(dir, "config.json")].map((model) =>
-    run(["plan", "--model", model, "--data", "rows.jsonl", "--model.device", "cpu"]),
-  );
+  const [ofDirectory, ofFile] = [dir, join(dir, "config.json")].map((model) => run(["plan", "--model", model, "--data", "rows.jsonl", "--device", "cpu"]));
   expect(ofDirectory.exitCode, ofDirectory.stderr).toBe(0);
   expect(ofFile.stdout.split("\n").slice(0, -2)).toEqual(ofDirectory.stdout.split("\n").slice(0, -2)); // all but what is available
-  const builtIn = run(["plan", "--algo", "rloo", "--model.device", "cpu"]);
+  const builtIn = run(["plan", "--algo", "rloo", "--device", "cpu"]);
   expect(builtIn.stdout).toMatch(/^memory on the CPU +policy$/m);
-  expect(run(["plan", "--model", dir, "--data", "rows.jsonl", "--model.device", "cuda"]).stdout).toMatch(/^memory on the GPU/);
+  expect(run(["plan", "--model", dir, "--data", "rows.jsonl", "--device", "cuda"]).stdout).toMatch(/^memory on the GPU/);
 });
 
 test("train is refused before there is a run folder", () => {
   const runs = mkdtempSync(join(tmpdir(), "primekit-refused-"));
   try {
     const sizes = ["--model.hiddenSize", "16384", "--model.intermediateSize", "65536", "--model.numHiddenLayers", "200", "--model.numAttentionHeads", "128"];
-    const { exitCode, stderr } = run(["train", "--model.device", "cpu", ...sizes, "--runs", join(runs, "none")]);
+    const { exitCode, stderr } = run(["train", "--device", "cpu", ...sizes, "--runs", join(runs, "none")]);
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/^primekit: This run needs \d+\.\d\d GB of memory, but the CPU has .* available\.\n\nmemory on the CPU/);
     expect(stderr).toContain("it takes a smaller model or more memory");

@@ -1,5 +1,4 @@
-// What sft, prm train, prm score, eval and generate will allocate, for requireMemory(). They have no option for the device: it is the one that
-// "auto" stands for.
+// What sft, prm train, prm score, eval and generate will allocate, for requireMemory().
 import { chooseDevice } from "../model.ts";
 import type { ModelConfig } from "../model_config.ts";
 import type { PlannedWork } from "../native/types.ts";
@@ -8,6 +7,7 @@ import { batchTokens, type ModelUse, type Plannable, planModels } from "./memory
 
 /** The options of a command that decide how much memory it takes, under the names of its flags; those that it does not have are left out. */
 export interface Choice {
+  device: "auto" | "cpu" | "cuda";
   dtype: "float32" | "bfloat16";
   moments?: "float32" | "bfloat16";
   recompute?: boolean;
@@ -62,7 +62,7 @@ export function writingWork(
 // --- internal ---
 
 function planOf(choice: Choice, uses: (choice: Choice) => ModelUse[]): Plannable<Choice> {
-  return { config: choice, plan: (changed) => planModels(chooseDevice("auto"), uses(changed)), changes };
+  return { config: choice, plan: (changed) => planModels(chooseDevice(changed.device), uses(changed)), changes };
 }
 
 function frozen(name: string, model: ModelConfig, { dtype }: Choice, work: Partial<PlannedWork>): ModelUse {

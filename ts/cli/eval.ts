@@ -23,6 +23,7 @@ import { flagsOf, type Options } from "./flags.ts";
 import { table } from "./format.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
 import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
+import { deviceSchema } from "./job_schemas.ts";
 import { makeVerifier } from "./job_verifier.ts";
 import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { sameTokenizer } from "./prm_models.ts";
@@ -47,6 +48,7 @@ const schema = z.strictObject({
   prm: text("directory of an implicit PRM: adds Best-of-N and weighted Best-of-N"),
   reference: text("directory of the PRM's reference; --model unless given"),
   beta: z.number().positive().default(0.05).describe("scale of the PRM's log-ratio"),
+  device: deviceSchema,
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in"),
   slots: count(64, 1, "answers written at once"),
   maxTokensPerBatch: count(8192, 1, "tokens in one forward pass of the PRM"),
@@ -124,14 +126,14 @@ interface Models {
 
 /** Tokenizer and identities now; weights when something has to be computed, if all the models fit. */
 async function openModels(settings: Settings, newTokens: number): Promise<Models> {
-  const { model, prm, reference, dtype } = settings;
+  const { model, prm, reference, device, dtype } = settings;
   const progress = createDownloadProgress(process.stderr);
   const find = (name: string) => resolveModel(name, progress);
   const dir = await find(model).finally(progress.stop);
   const tokenizer = await Tokenizer.load(dir);
   const opened = new Map<string, Promise<Model>>();
   const open = (path: string) => {
-    const loading = opened.get(path) ?? Model.load(path, { dtype, trainable: false });
+    const loading = opened.get(path) ?? Model.load(path, { device, dtype, trainable: false });
     opened.set(path, loading);
     return loading;
   };
@@ -156,11 +158,11 @@ async function openModels(settings: Settings, newTokens: number): Promise<Models
 type JudgeDirs = { prm: string; reference: string } | undefined;
 
 async function requireRoom(settings: Settings, lengths: { promptTokens: number; newTokens: number }, dir: string, judges: JudgeDirs): Promise<void> {
-  const { dtype, slots, maxTokensPerBatch } = settings;
+  const { device, dtype, slots, maxTokensPerBatch } = settings;
   const reference = judges && judges.reference !== dir ? await modelConfigIn(judges.reference) : undefined;
   const shapes = judges && { prm: await modelConfigIn(judges.prm), reference };
   const sizes = { answers: Number.POSITIVE_INFINITY, ...lengths }; // more than are written or scored at once
-  requireMemory(writingWork({ dtype, slots, ...(judges && { maxTokensPerBatch }) }, await modelConfigIn(dir), sizes, shapes));
+  requireMemory(writingWork({ device, dtype, slots, ...(judges && { maxTokensPerBatch }) }, await modelConfigIn(dir), sizes, shapes));
 }
 
 async function evaluateOne(

@@ -15,6 +15,7 @@ import { flagsOf, type Options } from "./flags.ts";
 import { chat } from "./generate_chat.ts";
 import { answerFile, answerOne } from "./generate_prompts.ts";
 import { createDownloadProgress } from "./hub_progress.ts";
+import { deviceSchema } from "./job_schemas.ts";
 import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { withModels } from "./with_models.ts";
 
@@ -24,6 +25,7 @@ const flag = (description: string) => z.boolean().default(false).describe(descri
 
 const modelSchema = z.strictObject({
   model: text("the model: a Hugging Face directory (a checkpoint's policy/ is one), or the id of one on the hub"),
+  device: deviceSchema,
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what is computed in"),
   threads: count(0, 0, "threads of native work; 0 = one per core"),
 });
@@ -85,7 +87,8 @@ async function generate(options: Options): Promise<number> {
   const dir = await resolveModel(config.model, hub).finally(hub.stop);
   const tokenizer = await Tokenizer.load(dir);
   await requireRoom(dir, config, tokenizer);
-  return withModels([() => Model.load(dir, { dtype: config.dtype, trainable: false })], (model) => speak(model, tokenizer, config, stop));
+  const { device, dtype } = config;
+  return withModels([() => Model.load(dir, { device, dtype, trainable: false })], (model) => speak(model, tokenizer, config, stop));
 }
 
 function speak(model: Model, tokenizer: Tokenizer, config: GenerateConfig, stop: string[]): Promise<number> {
@@ -98,10 +101,10 @@ function speak(model: Model, tokenizer: Tokenizer, config: GenerateConfig, stop:
 }
 
 /** Prompts still to come count nothing: only what is certain is held against the run. */
-async function requireRoom(dir: string, { dtype, slots, samples, maxNewTokens, ...asked }: GenerateConfig, tokenizer: Tokenizer): Promise<void> {
+async function requireRoom(dir: string, { device, dtype, slots, samples, maxNewTokens, ...asked }: GenerateConfig, tokenizer: Tokenizer): Promise<void> {
   const answers = asked.chat ? 1 : asked.prompts === "" ? samples : slots;
   const sizes = { answers, promptTokens: tokenizer.encode(asked.prompt).length, newTokens: maxNewTokens };
-  requireMemory(writingWork({ dtype, slots }, await modelConfigIn(dir), sizes));
+  requireMemory(writingWork({ device, dtype, slots }, await modelConfigIn(dir), sizes));
 }
 
 function check(config: GenerateConfig, given: Options): void {

@@ -40,6 +40,7 @@ const SECTIONS = { model: modelSchema, task: taskSchema, data: dataSchema, sft: 
 /** Flags that are shorter than their place in the configuration. */
 const SHORT: Record<string, string> = {
   "model.source": "model",
+  "model.device": "device",
   "task.name": "task",
   "data.source": "data",
   "data.verifier": "verifier",

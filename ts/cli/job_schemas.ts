@@ -9,6 +9,11 @@ const size = (fallback: number, text: string) => z.number().int().positive().def
 const count = (fallback: number, text: string) => z.number().int().min(0).default(fallback).describe(text);
 const text = (fallback: string, description: string) => z.string().default(fallback).describe(description);
 
+export const deviceSchema = z
+  .enum(["auto", "cpu", "cuda"])
+  .default("auto")
+  .describe("where models run; auto: a GPU that the build and the driver support, else the CPU");
+
 export const modelSchema = z.strictObject({
   source: text("", "start from this model, a Hugging Face directory or an id on the hub (ORG/NAME), instead of fine-tuning a new one"),
   hiddenSize: size(256, "hidden size (C)"),
@@ -20,7 +25,7 @@ export const modelSchema = z.strictObject({
   initializerRange: z.number().positive().default(0.02).describe("standard deviation of random weights"),
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights stay float32"),
   moments: z.enum(["float32", "bfloat16"]).default("float32").describe("what AdamW's moments are kept in; bfloat16 takes half the memory"),
-  device: z.enum(["auto", "cpu", "cuda"]).default("auto").describe("where the model runs; auto: a GPU that the build and the driver support, else the CPU"),
+  device: deviceSchema,
   recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),
   seed: count(1, "seed of the random weights; follows --seed unless given"),
 });

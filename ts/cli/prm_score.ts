@@ -19,6 +19,7 @@ import type { Command } from "./command.ts";
 import { scoringWork } from "./command_plans.ts";
 import { flagsOf, type Options } from "./flags.ts";
 import { percent, table } from "./format.ts";
+import { deviceSchema } from "./job_schemas.ts";
 import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { locate, sameTokenizer } from "./prm_models.ts";
 import { withModels } from "./with_models.ts";
@@ -38,6 +39,7 @@ export const judgeSchema = z.strictObject({
   truncate: z.boolean().default(false).describe("cut over-long answers instead of refusing them"),
   limit: z.number().int().min(0).default(0).describe("judge the first so many answers; 0 = all"),
   show: z.number().int().min(0).default(5).describe("answers to print"),
+  device: deviceSchema,
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in"),
   maxTokensPerBatch: z.number().int().min(1).default(8192).describe("tokens in one forward pass"),
   cache: z.string().default("").describe("keep the models' log-probs in this folder: an interrupted call goes on where it was"),
@@ -81,16 +83,16 @@ export async function judgeWith({ examples, settings, ...models }: JudgeJob): Pr
   if (settings.threads > 0) native().setThreads(settings.threads);
   const tokenizer = await Tokenizer.load(phi);
   await sameTokenizer(tokenizer, phi, ref);
-  const { dtype, maxTokensPerBatch } = settings;
+  const { device, dtype, maxTokensPerBatch } = settings;
   const sizes = { rows: examples.length, longest: longestRow(examples, settings.maxLength) };
-  requireMemory(scoringWork({ dtype, maxTokensPerBatch }, await modelConfigIn(phi), await modelConfigIn(ref), sizes));
+  requireMemory(scoringWork({ device, dtype, maxTokensPerBatch }, await modelConfigIn(phi), await modelConfigIn(ref), sizes));
   const onProgress = (done: number, total: number) => {
     if (process.stderr.isTTY) process.stderr.write(`\r${Math.floor((100 * done) / total)} % judged${done === total ? "\n" : ""}`);
   };
   const onWarning = (message: string) => void process.stderr.write(`${message}\n`);
   const cacheOf = async (model: string) => ({ dir: settings.cache, modelId: await modelIdentity(model) });
   const caches = settings.cache ? { prm: await cacheOf(phi), reference: await cacheOf(ref) } : undefined;
-  const loads = [phi, ref].map((dir) => () => Model.load(dir, { dtype, trainable: false }));
+  const loads = [phi, ref].map((dir) => () => Model.load(dir, { device, dtype, trainable: false }));
   return withModels(loads, (prm, reference) =>
     judgeAnswers({ prm, reference }, tokenizer, examples, { ...settings, tokens: true, caches, onProgress, onWarning }),
   );

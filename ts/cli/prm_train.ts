@@ -22,6 +22,7 @@ import { readConfigFile } from "./config_file.ts";
 import { flagsOf, mergeOptions, type Options } from "./flags.ts";
 import { percent, shortDuration, table } from "./format.ts";
 import { listenForInterrupt } from "./interrupt.ts";
+import { deviceSchema } from "./job_schemas.ts";
 import { modelConfigIn, requireMemory } from "./memory_plan.ts";
 import { locate, sameTokenizer } from "./prm_models.ts";
 import { createProgress } from "./progress.ts";
@@ -45,6 +46,7 @@ const placeSchema = z.strictObject({
     .describe("how answers without steps are cut: at blank lines, at line ends, at neither, or (auto) at blank lines if there are any"),
   separator: z.string().default("\\n\\n").describe("put between steps that come without one (\\n is a line end)"),
   promptFormat: z.enum(promptFormats).default("auto").describe("a prompt that is a text: taken as it is, as a user's message, or as it looks"),
+  device: deviceSchema,
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights stay float32"),
   moments: z.enum(["float32", "bfloat16"]).default("float32").describe("what AdamW's moments are kept in; bfloat16 takes half the memory"),
   recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),
@@ -120,9 +122,9 @@ async function trainJob({ place: named, prm: config }: PrmJob, resumes: boolean,
   if (place.ref) await sameTokenizer(tokenizer, place.model, place.ref);
   const examples = preparePrmData(tokenizer, await readAll(place), { ...config, promptFormat: place.promptFormat });
   await requireRoom(place, config, examples);
-  const { dtype, moments, recompute } = place;
-  const loads = [() => Model.load(place.model, { dtype, moments, recompute })];
-  if (place.ref) loads.push(() => Model.load(place.ref, { dtype, trainable: false }));
+  const { device, dtype, moments, recompute } = place;
+  const loads = [() => Model.load(place.model, { device, dtype, moments, recompute })];
+  if (place.ref) loads.push(() => Model.load(place.ref, { device, dtype, trainable: false }));
   const job: PrmJob = { kind: "prm", place, prm: config };
   return withModels(loads, (model, reference) => trainModel(job, { config, tokenizer, examples, model, reference }, resumes, invocation));
 }
@@ -152,13 +154,13 @@ async function trainModel(job: PrmJob, options: PrmRunOptions, resumes: boolean,
 }
 
 async function requireRoom(place: Place, { maxTokensPerBatch, batchSize }: PrmConfig, { rows, answers, steps }: PrmData): Promise<void> {
-  const { dtype, moments, recompute } = place;
+  const { device, dtype, moments, recompute } = place;
   const lengths = rows.map(({ prompt, response }) => prompt.length + response.length);
   const unitLengths = [...answers, ...steps].map((unit) => unit.reduce((sum, row) => sum + lengths[row], 0));
   const longest = (all: readonly number[]) => all.reduce((most, tokens) => Math.max(most, tokens), 0);
   const [model, reference] = [await modelConfigIn(place.model), place.ref ? await modelConfigIn(place.ref) : undefined];
   const sizes = { trained: { rows: batchSize, longest: longest(unitLengths) }, scored: { rows: rows.length, longest: longest(lengths) }, reference };
-  requireMemory(trainingWork({ dtype, moments, recompute, maxTokensPerBatch }, model, sizes));
+  requireMemory(trainingWork({ device, dtype, moments, recompute, maxTokensPerBatch }, model, sizes));
 }
 
 /** The place with folders for ids of the hub; the run remembers the folders, so that it goes on with the same. */

@@ -79,7 +79,8 @@ async function open(config: SftJobConfig, { signal }: Interrupt, { say }: Progre
   if (!input.plain && !tokenizer.hasChatTemplate)
     throw new PrimekitError("ERR_CONFIG", `The model ${input.model} has no chat template; --plain trains on prompt and response as they are.`);
   await requireRoom(dirs[0], config);
-  const model = await Model.load(dirs[0], { dtype: input.dtype, moments: input.moments, recompute: input.recompute });
+  const { device, dtype, moments, recompute } = input;
+  const model = await Model.load(dirs[0], { device, dtype, moments, recompute });
   try {
     checkTokenizerFits(tokenizer, model.config, `The model ${input.model}`);
     const maxLength = Math.min(input.maxLength, model.config.maxPositionEmbeddings);
@@ -112,10 +113,10 @@ async function open(config: SftJobConfig, { signal }: Interrupt, { say }: Progre
 
 /** Examples count as long as they may be. */
 async function requireRoom(dir: string, { input, trainer }: SftJobConfig): Promise<void> {
-  const { dtype, moments, recompute, maxLength, heldOutSize } = input;
+  const { device, dtype, moments, recompute, maxLength, heldOutSize } = input;
   const model = await modelConfigIn(dir);
   const longest = Math.min(maxLength, completeConfig(model).maxPositionEmbeddings);
-  const choice = { dtype, moments, recompute, maxTokensPerBatch: trainer.maxTokensPerBatch };
+  const choice = { device, dtype, moments, recompute, maxTokensPerBatch: trainer.maxTokensPerBatch };
   requireMemory(trainingWork(choice, model, { trained: { rows: trainer.batchSize, longest }, scored: { rows: heldOutSize, longest } }));
 }
 

@@ -5,7 +5,7 @@ import { PrimekitError } from "../errors.ts";
 import { promptStyles } from "../tokenizer/prompts.ts";
 import { parseOptions, parseSftConfig, type SftConfig, sftConfigSchema } from "../train/config.ts";
 import { type Flag, flagsOf, type Options } from "./flags.ts";
-import { formatSchema } from "./job_schemas.ts";
+import { deviceSchema, formatSchema } from "./job_schemas.ts";
 import { optionPaths } from "./options.ts";
 
 const text = (description: string, fallback = "") => z.string().default(fallback).describe(description);
@@ -19,6 +19,7 @@ const placeSchema = z.strictObject({
 
 const inputSchema = z.strictObject({
   model: text("the model to start from: a Hugging Face directory, or the id of one on the hub"),
+  device: deviceSchema,
   dtype: z.enum(["float32", "bfloat16"]).default("bfloat16").describe("what matrix products are computed in; weights stay float32"),
   moments: z.enum(["float32", "bfloat16"]).default("float32").describe("what AdamW's moments are kept in; bfloat16 takes half the memory"),
   recompute: z.boolean().default(false).describe("recompute activations in the backward pass, for memory"),

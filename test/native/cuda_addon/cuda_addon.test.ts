@@ -2,7 +2,7 @@
 // carries a GPU's threads out on the CPU. What passes here is the binding, the kernels' arithmetic and their order of events; nothing is said of
 // a real GPU (scripts/gpu_check.sh does that).
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { findProgram } from "../../../ts/native/setup/build_key.ts";
@@ -51,20 +51,26 @@ test.skipIf(!tools)(
   "info says what this GPU is",
   () => {
     expect(onShim("run", "ts/cli/bin.ts", "info")).toMatch(
-      /GPU +There is no GPU: this build's CUDA is a shim for tests, on the CPU\.\n[^]*this build has CUDA backend/,
+      /GPU +There is no GPU: this build's CUDA is a shim for tests, on the CPU\.\n[\s\S]*this build has CUDA backend/,
     );
   },
   LIMIT,
 );
 
 test.skipIf(!tools)(
-  "a whole run with --model.device cuda: fine-tuning, PRIME, checkpoints, the table",
+  "a whole run with --device cuda: fine-tuning, PRIME, checkpoints, the table; what it trained says the same on the CPU",
   () => {
-    const args = [...TINY, "--model.device", "cuda", "--steps", "2", "--sft.steps", "2", "--evalProblems", "4", "--sft.evalProblems", "4"];
+    const args = [...TINY, "--device", "cuda", "--steps", "2", "--sft.steps", "2", "--evalProblems", "4", "--sft.evalProblems", "4"];
     const output = onShim("run", "train.ts", "--runs", folder, "--run", "shim", ...args, "--maxNewTokens", "12");
     expect(output).toContain("held-out accuracy (greedy)");
     const config = JSON.parse(readFileSync(join(folder, "shim", "config.json"), "utf8"));
     expect(JSON.stringify(config)).toContain('"device":"cuda"');
+    const checkpoints = join(folder, "shim", "checkpoints");
+    const policy = join(checkpoints, readdirSync(checkpoints).toSorted().at(-1) as string, "policy");
+    const greedy = ["--prompt", "12 + 30", "--temperature", "0", "--maxNewTokens", "8", "--dtype", "float32"];
+    const said = (device: string) => onShim("run", "ts/cli/bin.ts", "generate", "--model", policy, ...greedy, "--device", device);
+    expect(said("cuda").trim().length).toBeGreaterThan(0);
+    expect(said("cuda")).toBe(said("cpu"));
   },
   LIMIT,
 );
